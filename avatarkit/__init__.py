@@ -1,0 +1,221 @@
+"""AI-avatar (digital human) video from several vendors: async and blocking, never paying twice.
+
+Where things are, from the ground up; imports run downwards only::
+
+    errors  models  settings  events     pure data
+    protocol/                            what to send, what an answer means: no I/O
+    providers/<name>/                    one folder, one vendor: wire format, tables, limits
+    transport/                           sockets, files, clocks: limits, submissions, the poll hub, transfers
+    task  artifacts  client              the handle, its results, what all clients share
+    providers/<name>/client              the vendor's client: AsyncHiFly …
+    sandbox/  studio/                    the vendors' wire protocol on a local server, with real videos
+    _bridge  _sync/                      the blocking twins: HiFly … (generated)
+    testing/  cli/                       for tests of your own; the command line
+
+Start at ``providers/hifly/client.py`` for what a user calls, at ``transport/submit.py`` for what guards the money.
+Names are loaded when they are first used; importing avatarkit does nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from avatarkit._version import __version__
+
+if TYPE_CHECKING:
+    from avatarkit._sync.artifacts import Audio, Video
+    from avatarkit._sync.providers.hifly.client import HiFly
+    from avatarkit._sync.sandbox.local import Sandbox
+    from avatarkit._sync.task import Task
+    from avatarkit.artifacts import AsyncAudio, AsyncVideo
+    from avatarkit.client import ClientOptions
+    from avatarkit.errors import (
+        AuthenticationError,
+        AvatarKitError,
+        BadRequest,
+        BridgeError,
+        ClientClosed,
+        ConfigurationError,
+        DeadlineExceeded,
+        DownloadFailed,
+        EntitlementError,
+        ForkedClient,
+        InsufficientCredits,
+        InvalidHandle,
+        InvalidRequest,
+        LinkExpired,
+        MediaRejected,
+        MissingCredentials,
+        MissingExtra,
+        ModerationRefused,
+        NotFound,
+        NotSent,
+        ProviderError,
+        ProviderFault,
+        RateLimited,
+        SubmissionInDoubt,
+        TaskFailed,
+        TooManyRunning,
+        TransferError,
+        TransportError,
+        UnexpectedResponse,
+        UnsupportedOperation,
+        UploadFailed,
+        WaitTimeout,
+        WouldDeadlock,
+    )
+    from avatarkit.events import (
+        BytesMoved,
+        CapLearned,
+        Event,
+        Hook,
+        ProgressHook,
+        RequestDone,
+        RetryScheduled,
+        SubmissionSettled,
+        TaskLooked,
+        Throttled,
+    )
+    from avatarkit.models import (
+        Avatar,
+        Credit,
+        FailureReason,
+        Finding,
+        Guard,
+        Kind,
+        Page,
+        RawResponse,
+        Reconciliation,
+        Snapshot,
+        Status,
+        Subtitle,
+        TaskUpdate,
+        Ticket,
+        UploadedFile,
+        UploadSlot,
+        Voice,
+    )
+    from avatarkit.providers.hifly.client import AsyncHiFly
+    from avatarkit.sandbox.local import AsyncSandbox
+    from avatarkit.settings import CallOptions, Polling, RateLimit, RetryPolicy, Timeouts
+    from avatarkit.task import AsyncTask
+    from avatarkit.transport.account import DetachedSubmission
+    from avatarkit.transport.download import Downloaded
+    from avatarkit.transport.sources import Media
+
+
+def _names() -> dict[str, str]:
+    """Name -> module, read from the one typed list above, so that tools and the running program cannot disagree."""
+    import ast
+    from pathlib import Path
+
+    found = {}
+    for node in ast.parse(Path(__file__).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.If):
+            for entry in node.body:
+                if isinstance(entry, ast.ImportFrom) and entry.module:
+                    found.update({alias.name: entry.module for alias in entry.names})
+    return found
+
+
+_modules: dict[str, str] = {}
+
+__all__ = [
+    "AsyncAudio",
+    "AsyncHiFly",
+    "AsyncSandbox",
+    "AsyncTask",
+    "AsyncVideo",
+    "Audio",
+    "AuthenticationError",
+    "Avatar",
+    "AvatarKitError",
+    "BadRequest",
+    "BridgeError",
+    "BytesMoved",
+    "CallOptions",
+    "CapLearned",
+    "ClientClosed",
+    "ClientOptions",
+    "ConfigurationError",
+    "Credit",
+    "DeadlineExceeded",
+    "DetachedSubmission",
+    "DownloadFailed",
+    "Downloaded",
+    "EntitlementError",
+    "Event",
+    "FailureReason",
+    "Finding",
+    "ForkedClient",
+    "Guard",
+    "HiFly",
+    "Hook",
+    "InsufficientCredits",
+    "InvalidHandle",
+    "InvalidRequest",
+    "Kind",
+    "LinkExpired",
+    "Media",
+    "MediaRejected",
+    "MissingCredentials",
+    "MissingExtra",
+    "ModerationRefused",
+    "NotFound",
+    "NotSent",
+    "Page",
+    "Polling",
+    "ProgressHook",
+    "ProviderError",
+    "ProviderFault",
+    "RateLimit",
+    "RateLimited",
+    "RawResponse",
+    "Reconciliation",
+    "RequestDone",
+    "RetryPolicy",
+    "RetryScheduled",
+    "Sandbox",
+    "Snapshot",
+    "Status",
+    "SubmissionInDoubt",
+    "SubmissionSettled",
+    "Subtitle",
+    "Task",
+    "TaskFailed",
+    "TaskLooked",
+    "TaskUpdate",
+    "Throttled",
+    "Ticket",
+    "Timeouts",
+    "TooManyRunning",
+    "TransferError",
+    "TransportError",
+    "UnexpectedResponse",
+    "UnsupportedOperation",
+    "UploadFailed",
+    "UploadSlot",
+    "UploadedFile",
+    "Video",
+    "Voice",
+    "WaitTimeout",
+    "WouldDeadlock",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if not _modules:
+        _modules.update(_names())
+    try:
+        module = _modules[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

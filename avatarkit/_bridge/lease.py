@@ -1,0 +1,324 @@
+"""What every blocking client holds: its right to use the bridge."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+import weakref
+from asyncio import _get_running_loop
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, overload
+
+from avatarkit._bridge import process
+from avatarkit._bridge.call import Call, ask_caller, current
+from avatarkit._bridge.loop import Bridge, Closer, Tenant
+from avatarkit.errors import ClientClosed, WouldDeadlock
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_END: Any = object()
+_warned = False
+
+
+class Lease:
+    """A client's right to run coroutines on the bridge, until it is closed.
+
+    *closer* closes the async client; it runs in `close`, at interpreter exit, and when the
+    client is forgotten. Nothing is started before the first call, so that a client may be
+    made at import time, before a fork, or where no thread can be started.
+
+    Every method that calls raises ClientClosed after `close`, ForkedClient in a child process
+    when the lease was in use before the fork, WouldDeadlock on the bridge's own thread, and
+    what the coroutine raises.
+    """
+
+    __slots__ = ("__weakref__", "_closed", "_closer", "_finalizer", "_tenant")
+
+    def __init__(self, closer: Closer | None = None) -> None:
+        self._closer = closer
+        self._closed = False
+        self._tenant: Tenant | None = None
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+
+    def close_with(self, closer: Closer) -> None:
+        """Set what closes the client; for one that needs its lease to be made."""
+        self._closer = closer
+
+    @property
+    def closed(self) -> bool:
+        """Whether calls are refused from now on."""
+        return self._closed or (self._tenant is not None and self._tenant.closed)
+
+    def belongs_to(self, client: object) -> bool:
+        """Whether closing the lease closes *client*, an async object, and not another one."""
+        return self._closer is not None and getattr(self._closer, "__self__", None) is client
+
+    # ---- calls
+
+    def run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one coroutine to its end and give its result."""
+        tenant = self._admit()
+        call = Call(tenant.bridge, tenant, partial(function, *args, **kwargs))
+        try:
+            call.launch()
+            call.wait()
+        except BaseException as exc:
+            call.settle(exc)
+            raise
+        return call.result()  # type: ignore[no-any-return]
+
+    def iterate(
+        self, make: Callable[P, AsyncIterable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Generator[T, None, None]:
+        """Give the items of an async iterator, each asked for when the caller wants it.
+
+        Leaving the loop early closes the async iterator, and waits until that is done.
+        """
+        tenant = self._admit()
+
+        async def host() -> None:
+            items = make(*args, **kwargs)
+            try:
+                async for item in items:
+                    await call.hand_over(item)
+            finally:
+                if hasattr(items, "aclose"):
+                    await items.aclose()
+
+        call = Call(tenant.bridge, tenant, host)
+        items: list[T] = []
+        call.items = items
+        try:
+            call.launch()
+            call.wait()
+            while items:
+                yield items.pop()
+                call.bridge.post(call.reply)
+                call.wait()
+        except BaseException as exc:
+            call.settle(exc)
+            raise
+        call.result()
+
+    def enter(
+        self, make: Callable[P, AbstractAsyncContextManager[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AbstractContextManager[T]:
+        """Give an async context manager as a plain one; it is entered and left in one task."""
+        return _Entered(self, partial(make, *args, **kwargs))
+
+    # ---- what is passed into a call
+
+    @overload
+    @staticmethod
+    def callback(function: None) -> None: ...
+    @overload
+    @staticmethod
+    def callback(function: Callable[P, object]) -> Callable[P, None]: ...
+    @staticmethod
+    def callback(function: Callable[P, object] | None) -> Callable[P, None] | None:
+        """Make *function* one the loop may call: it runs later, in the blocked caller's thread.
+
+        An error in it cancels the call and reaches the caller. While no call waits that it
+        could run in (a hook of the client that fires between calls) it runs where it is called.
+        """
+        if function is None:
+            return None
+
+        def post(*args: P.args, **kwargs: P.kwargs) -> None:
+            call = current.get(None)
+            if call is None or call.done:
+                function(*args, **kwargs)
+            elif not call.aborted:
+                call.bell.put(partial(function, *args, **kwargs))
+
+        return post
+
+    @overload
+    @staticmethod
+    def ask(function: None) -> None: ...
+    @overload
+    @staticmethod
+    def ask(function: Callable[P, T]) -> Callable[P, Awaitable[T]]: ...
+    @staticmethod
+    def ask(function: Callable[P, T] | None) -> Callable[P, Awaitable[T]] | None:
+        """Make *function* a coroutine function that runs in the blocked caller's thread.
+
+        An error in it is raised in the coroutine.
+        """
+        if function is None:
+            return None
+
+        async def question(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await ask_caller(partial(function, *args, **kwargs))  # type: ignore[no-any-return]
+
+        return question
+
+    @staticmethod
+    def feed(items: Iterable[T]) -> AsyncIterator[T]:
+        """Make an iterable an async one; each ``next`` runs in the blocked caller's thread.
+
+        Lists and tuples cannot block, so they are read in the loop. Errors in the iterable are
+        raised in the coroutine.
+        """
+        return _read(items) if isinstance(items, list | tuple) else _pull(iter(items))
+
+    # ---- the end
+
+    def close(self, closer: Callable[[], Awaitable[T]] | None = None, /) -> T | None:
+        """End the client's calls, close it with *closer* (or the lease's own), give the lease up.
+
+        Calls under way in other threads are cancelled; once their clean-up is done they raise
+        ClientClosed there. Gives what the closer gives; None when closed before, and in a child
+        process that inherited the client, where there is nothing to close.
+        """
+        if self.closed:
+            return None
+        tenant = self._tenant
+        if tenant is not None and tenant.bridge.inherited:
+            self._closed = True
+            return None
+        tenant = self._admit()
+        self._closed = True
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        call = Call(tenant.bridge, None, partial(tenant.bridge.vacate, tenant, closer or tenant.closer))
+        try:
+            call.launch()
+            call.wait()
+            return call.result()  # type: ignore[no-any-return]
+        except BaseException as exc:
+            call.settle(exc)
+            raise
+        finally:
+            process.move_out(tenant)
+
+    def _admit(self) -> Tenant:
+        tenant = self._tenant
+        if self._closed or (tenant is not None and tenant.closed):
+            raise ClientClosed("the client is closed")
+        if tenant is None:
+            tenant = self._move_in()
+        tenant.bridge.refuse_if_inherited()
+        if _get_running_loop() is not None:
+            _inside_a_loop(tenant.bridge)
+        return tenant
+
+    def _move_in(self) -> Tenant:
+        tenant = self._tenant = process.move_in(self._closer)
+        self._finalizer = weakref.finalize(self, _forgotten, tenant)
+        self._finalizer.atexit = False  # the process closes what is open then, in order
+        return tenant
+
+
+class _Entered(AbstractContextManager[T]):
+    """An async context manager, entered and left in one task of the bridge."""
+
+    __slots__ = ("_call", "_lease", "_make")
+
+    def __init__(self, lease: Lease, make: Callable[[], AbstractAsyncContextManager[T]]) -> None:
+        self._lease = lease
+        self._make = make
+        self._call: Call | None = None
+
+    async def _host(self, call: Call) -> bool:
+        """Give whether the manager swallowed the error that left the block."""
+        error: BaseException | None = None
+        traceback: TracebackType | None = None
+        try:
+            async with self._make() as value:
+                error = await call.hand_over(value)
+                if error is not None:
+                    traceback = error.__traceback__
+                    raise error
+        except BaseException as exc:
+            if exc is not error:
+                raise
+            error.__traceback__ = traceback  # the block's own `with` raises it again
+            return False
+        return error is not None
+
+    def __enter__(self) -> T:
+        tenant = self._lease._admit()  # noqa: SLF001
+        call = Call(tenant.bridge, tenant, lambda: self._host(call))
+        items: list[T] = []
+        call.items = items
+        try:
+            call.launch()
+            call.wait()
+            if items:
+                self._call = call
+                return items.pop()
+        except BaseException as exc:
+            call.settle(exc)
+            raise
+        call.result()
+        raise AssertionError("a context manager that was not entered raises")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        call, self._call = self._call, None
+        assert call is not None
+        try:
+            call.bridge.post(call.reply, exc)
+            call.wait()
+        except BaseException as interrupt:
+            call.settle(interrupt)
+            raise
+        return bool(call.result())
+
+
+async def _read(items: Iterable[T]) -> AsyncIterator[T]:
+    for item in items:
+        yield item
+
+
+async def _pull(items: Iterator[T]) -> AsyncIterator[T]:
+    step = partial(next, items, _END)
+    while (item := await ask_caller(step)) is not _END:
+        yield item
+
+
+def _forgotten(tenant: Tenant) -> None:
+    """Close a client that nobody holds any more. Runs in whatever thread collects garbage."""
+    if tenant.bridge.inherited or tenant.closed:
+        return
+    try:
+        tenant.bridge.loop.call_soon_threadsafe(tenant.bridge.abandon, tenant)
+    except RuntimeError:
+        return  # the loop has ended, and has closed the client before
+
+
+def _inside_a_loop(bridge: Bridge) -> None:
+    """The caller's thread runs an event loop: refuse if it is ours, else warn once."""
+    global _warned
+    if bridge.is_here():
+        raise WouldDeadlock(
+            "a blocking call was made on the event loop's own thread, where it would wait for itself; "
+            "use the Async class there"
+        )
+    shell = sys.modules.get("IPython")
+    if _warned or (shell is not None and shell.get_ipython() is not None):
+        return
+    _warned = True
+    warnings.warn(
+        "a blocking avatarkit call inside a running event loop stops that loop until it returns; "
+        "use the Async class here",
+        RuntimeWarning,
+        stacklevel=_outside(),
+    )
+
+
+def _outside() -> int:
+    """The stack level, for a warning raised by our caller, of the first frame outside avatarkit."""
+    root, level = __name__.partition(".")[0] + ".", 1
+    frame = inspect.currentframe()
+    frame = frame and frame.f_back
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith(root):
+        frame, level = frame.f_back, level + 1
+    return level

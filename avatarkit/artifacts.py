@@ -1,0 +1,175 @@
+"""What tasks yield and can be fetched: videos and audio."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from avatarkit.errors import LinkExpired
+from avatarkit.events import ProgressHook
+from avatarkit.models import RawResponse, Snapshot
+from avatarkit.transport.download import Downloaded, download, read_bytes
+from avatarkit.transport.names import safe_name
+
+if TYPE_CHECKING:
+    from avatarkit.transport.account import Account
+    from avatarkit.transport.polling import Watched
+
+_SUFFIXES = {"mp4", "mov", "webm", "mp3", "wav", "m4a", "aac", "ogg"}
+
+
+class AsyncArtifact:
+    """A finished file at the provider. Its URL is temporary: save it soon.
+
+    Made by :meth:`AsyncTask.wait`; saving again later works as long as the provider still knows the task, for an
+    expired URL is renewed by asking the task.
+    """
+
+    _suffix = "bin"
+
+    def __init__(
+        self,
+        account: Account,
+        record: Watched,
+        snapshot: Snapshot,
+        renew: Callable[[], Awaitable[Snapshot]],
+    ) -> None:
+        self._account = account
+        self._record = record
+        self._snapshot = snapshot
+        self._renew = renew
+
+    @property
+    def url(self) -> str:
+        """Where the file lies for now: a signed, temporary URL. Do not log it."""
+        return str(self._snapshot.result.get("url") or "")
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds, as the provider says (HiFly: whole seconds); None when it does not say."""
+        value = self._snapshot.result.get("duration")
+        return None if value is None else float(value)
+
+    @property
+    def task_id(self) -> str:
+        """The provider's id of the task that made it."""
+        return self._record.task_id
+
+    @property
+    def cost(self) -> float | None:
+        """What it cost, in the provider's unit, where the provider tells; else None."""
+        return self._snapshot.cost
+
+    @property
+    def response(self) -> RawResponse | None:
+        """The provider's raw answer that named the file."""
+        return self._snapshot.response
+
+    async def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: ProgressHook | None = None,
+        max_bytes: int = 8 << 30,
+    ) -> Downloaded:
+        """Download the file, whole or not at all.
+
+        It is written to a ``.part`` file beside *path*, resumed where it stopped when the connection breaks or an
+        earlier call was interrupted, checked for its length, flushed to disk and renamed. An expired URL is renewed.
+
+        Args:
+            path: the file to write; an existing folder gets a file named after the task.
+            overwrite: whether an existing file may be replaced.
+            progress: called with bytes done and bytes in all (or None).
+            max_bytes: the largest file accepted, in bytes.
+
+        Raises:
+            InvalidRequest: the file exists, or the path cannot be written.
+            LinkExpired: the URL is dead and the task gives no working one.
+            DownloadFailed: it could not be fetched whole; what came stays in the ``.part`` file.
+
+        """
+        engine = self._account.engine()
+        return await download(
+            engine.sessions.files,
+            self.url,
+            self._target(path),
+            refresh=self._fresh_url,
+            clock=self._account.clock,
+            timeouts=self._account.timeouts,
+            max_bytes=max_bytes,
+            progress=progress,
+            emit=self._account.emit,
+            overwrite=overwrite,
+            proxy_for=self._account.network.proxy_for,
+        )
+
+    async def read(self, *, max_bytes: int = 256 << 20) -> bytes:
+        """The file's content in memory.
+
+        Args:
+            max_bytes: the largest file accepted, in bytes.
+
+        Raises:
+            LinkExpired, DownloadFailed: as for :meth:`save`.
+
+        """
+        engine = self._account.engine()
+        return await read_bytes(
+            engine.sessions.files,
+            self.url,
+            refresh=self._fresh_url,
+            clock=self._account.clock,
+            timeouts=self._account.timeouts,
+            max_bytes=max_bytes,
+            proxy_for=self._account.network.proxy_for,
+        )
+
+    async def renew(self) -> Self:
+        """Ask the task again, for a fresh URL.
+
+        Raises:
+            LinkExpired: the provider no longer gives one.
+
+        """
+        await self._fresh_url()
+        return self
+
+    async def _fresh_url(self) -> str:
+        snapshot = await self._renew()
+        if not snapshot.result.get("url"):
+            raise LinkExpired(f"task {self._record.task_id} no longer gives a URL")
+        self._snapshot = snapshot
+        return self.url
+
+    def _target(self, path: str | os.PathLike[str]) -> Path:
+        target = Path(path)
+        if not target.is_dir():
+            return target
+        stem = safe_name(self._record.marker or self._record.task_id, default="result")
+        ending = self.url.split("?")[0].rpartition(".")[2].lower()
+        return target / f"{stem}.{ending if ending in _SUFFIXES else self._suffix}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of task {self._record.task_id}, {self.duration} s>"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._record is self._record
+
+    def __hash__(self) -> int:
+        return hash((type(self), id(self._record)))
+
+
+class AsyncVideo(AsyncArtifact):
+    """A finished video."""
+
+    _suffix = "mp4"
+
+
+class AsyncAudio(AsyncArtifact):
+    """A finished sound file."""
+
+    _suffix = "mp3"

@@ -1,0 +1,268 @@
+"""What every provider's client has in common."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar
+from urllib.parse import urlencode
+
+from avatarkit.errors import ConfigurationError, InvalidHandle, MissingCredentials
+from avatarkit.events import Hook
+from avatarkit.models import Finding, RawResponse, Reconciliation, Ticket
+from avatarkit.protocol.endpoint import Accepted, Effect, Endpoint, ProviderSpec, Request
+from avatarkit.protocol.redact import Secret, fingerprint
+from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, Polling, RateLimit, RetryPolicy, Timeouts
+from avatarkit.task import AsyncTask, check_token
+from avatarkit.transport.account import Account, DetachedSubmission
+from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
+from avatarkit.transport.session import Network
+
+T = TypeVar("T")
+
+
+class ClientOptions(TypedDict, total=False):
+    """Keyword arguments that every client takes.
+
+    Attributes:
+        base_url: where the API lives, without a slash at the end; else the provider's own, or the environment's.
+        timeouts: bounds in seconds, see :class:`Timeouts`.
+        retry: for requests that are safe to repeat, see :class:`RetryPolicy`.
+        rate_limit: requests a second for the whole account; ``"default"`` is the provider's, None is none.
+        max_running: the most tasks to have running at once; None learns it from the provider's refusals.
+        polling: bounds between two looks at one task.
+        proxy: URL of a proxy; None honours the environment, ``""`` uses none.
+        ca_file: PEM file with the authorities to trust.
+        connections: the most requests in progress.
+        preflight: False skips the local check of files and limits.
+        hooks: called with every event, see :mod:`avatarkit.events`.
+        clock: another time, for tests.
+        seed: makes jitter and markers repeatable, for tests.
+
+    """
+
+    base_url: str | None
+    timeouts: Timeouts
+    retry: RetryPolicy
+    rate_limit: RateLimit | Literal["default"] | None
+    max_running: int | None
+    polling: Polling
+    proxy: str | None
+    ca_file: str | None
+    connections: int
+    preflight: bool
+    hooks: Hook | Iterable[Hook] | None
+    clock: Clock
+    seed: int | None
+
+
+def _hooks(value: Hook | Iterable[Hook] | None) -> tuple[Hook, ...]:
+    if value is None:
+        return ()
+    return (value,) if callable(value) else tuple(value)
+
+
+def read_credentials(spec: ProviderSpec, *given: str | None) -> tuple[str, ...]:
+    """The credentials given, else those of the environment.
+
+    Raises:
+        MissingCredentials: one is missing; the message names its variable.
+
+    """
+    found = [text or os.environ.get(name, "") for text, name in zip(given, spec.credentials, strict=True)]
+    missing = [name for text, name in zip(found, spec.credentials, strict=True) if not text.strip()]
+    if missing:
+        names = " and ".join(missing)
+        raise MissingCredentials(
+            f"no credentials for {spec.title}: {names} is not set",
+            hint=f"Set the environment variable {names}, or pass the credentials to the client.",
+        )
+    for text in found:
+        if not text.strip().isascii() or not text.strip().isprintable():
+            raise ConfigurationError(f"the credentials for {spec.title} hold characters that no token has")
+    return tuple(text.strip() for text in found)
+
+
+class AsyncClient:
+    """Base of the providers' clients: lifecycle, handles, reconciling, raw requests.
+
+    A client belongs to one running event loop at a time. It may outlive ``asyncio.run`` and be used in the next one;
+    its learned limits and handles go with it. Leaving ``async with``, or ``aclose()``, finishes submissions that are
+    under way and closes every connection.
+    """
+
+    spec: ClassVar[ProviderSpec]
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    @classmethod
+    def _open_account(
+        cls, credentials: tuple[str, ...], headers: Mapping[str, str], options: ClientOptions
+    ) -> Account:
+        spec = cls.spec
+        unknown = options.keys() - ClientOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"unknown client options: {', '.join(sorted(unknown))}")
+        rate = options.get("rate_limit", "default")
+        polling = options.get("polling", Polling())
+        return Account(
+            spec=spec,
+            base_url=options.get("base_url") or os.environ.get(spec.base_url_variable) or spec.base_url,
+            auth_headers=headers,
+            secrets=tuple(Secret(text) for text in credentials),
+            fingerprint=fingerprint(spec.name, *credentials),
+            clock=options.get("clock", SYSTEM_CLOCK),
+            network=Network(
+                proxy=options.get("proxy"),
+                ca_file=options.get("ca_file"),
+                connections=options.get("connections", 100),
+            ),
+            timeouts=options.get("timeouts", Timeouts()),
+            retry=options.get("retry", RetryPolicy()),
+            rate=RateLimit(per_second=spec.per_second) if rate == "default" else rate,
+            max_running=options.get("max_running"),
+            poll_shortest=polling.shortest,
+            poll_longest=polling.longest,
+            preflight=options.get("preflight", True),
+            hooks=_hooks(options.get("hooks")),
+            random=random.Random(options.get("seed")),  # noqa: S311 - jitter and names, no secrets
+        )
+
+    # -- lifecycle
+
+    async def __aenter__(self) -> Self:
+        self._account.engine()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Finish submissions that are under way, end all waits, close every connection. May be called twice."""
+        await self._account.aclose()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._account.closed
+
+    # -- handles
+
+    @property
+    def account_id(self) -> str:
+        """Fingerprint of the account: tells accounts apart, reveals nothing of the credentials."""
+        return self._account.fingerprint
+
+    @property
+    def max_running(self) -> int | None:
+        """The most tasks that run at once, as set or as learned from the provider; None while nothing is known."""
+        caps = [slots.cap for slots in self._account.slots.values() if slots.cap is not None]
+        return min(caps, default=None)
+
+    def task(self, token: str) -> AsyncTask[Any]:
+        """The handle that *token* names. Sends nothing.
+
+        Raises:
+            InvalidHandle: it is no token, or belongs to another provider or account.
+
+        """
+        return AsyncTask(self._account, check_token(token, self._account))
+
+    @property
+    def detached_submissions(self) -> tuple[DetachedSubmission, ...]:
+        """Submissions whose callers were cancelled while they were under way. They were carried to their end, so that
+        nothing that may be billed is lost: accepted ones carry a token.
+        """
+        return tuple(self._account.detached_submissions())
+
+    async def reconcile(self, ticket: Ticket) -> Reconciliation:
+        """Find out whether an in-doubt submission was accepted. Free; never submits anything.
+
+        Raises:
+            InvalidHandle: the ticket belongs to another provider or account.
+
+        """
+        if (ticket.provider, ticket.account) != (self.spec.name, self._account.fingerprint):
+            raise InvalidHandle("this ticket belongs to another provider or account")
+        return await self._find(ticket)
+
+    async def _find(self, ticket: Ticket) -> Reconciliation:
+        return Reconciliation(
+            finding=Finding.CANNOT_TELL,
+            explanation=f"{self.spec.title} offers nothing to look a lost {ticket.endpoint} up with",
+        )
+
+    # -- raw requests
+
+    async def raw(
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        options: CallOptions | None = None,
+    ) -> RawResponse:
+        """Send any request with the client's credentials, limits and connections, and give the answer as it came.
+
+        For operations that avatarkit does not know yet. A GET is repeated when it fails on the way; a POST is sent
+        once, and whether it was billed is for you to find out.
+
+        Args:
+            method: ``GET`` or ``POST``.
+            path: below the base URL, beginning with ``/``.
+            query: query parameters.
+            body: a JSON object.
+
+        Raises:
+            TransportError: no whole answer came back.
+
+        """
+        if not path.startswith("/") or "://" in path or "?" in path or "#" in path:
+            raise ConfigurationError("a raw path begins with / and has no query")
+        effect = Effect.READ if method == "GET" else Effect.WRITE
+        endpoint = Endpoint(name=f"raw {path}", method=method, path=path, effect=effect)
+        request = Request(endpoint, _unread, query=urlencode(query or {}), body=body)
+        if method == "POST":
+            options = CallOptions(
+                timeout=options.timeout if options else None,
+                headers=options.headers if options else {},
+                retries=0,
+            )
+        return await self._account.call(request, options)
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} account {self._account.fingerprint}{', closed' if self.closed else ''}>"
+        )
+
+
+def _unread(response: RawResponse) -> RawResponse:
+    return response
+
+
+class Resource:
+    """A group of operations of one client."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    async def _submit(
+        self,
+        request: Request[Accepted],
+        options: CallOptions | None,
+        *,
+        marker: str,
+        size: float | None = None,
+    ) -> AsyncTask[Any]:
+        submitter = self._account.engine().submitter
+        record = await submitter.submit(request, options or DEFAULT_OPTIONS, marker=marker, size=size)
+        return AsyncTask(self._account, record)

@@ -1,0 +1,320 @@
+"""Every error avatarkit raises, as one tree.
+
+::
+
+    AvatarKitError
+    ├── ConfigurationError           wrong settings; nothing was sent
+    │   ├── MissingCredentials       says which variable or argument to set
+    │   └── MissingExtra             an optional package is not installed (also ImportError)
+    ├── InvalidRequest               found locally, nothing was sent or billed (also ValueError)
+    ├── InvalidHandle                a task token that is not one (also ValueError)
+    ├── UnsupportedOperation         this provider cannot do it; nothing was sent
+    ├── ProviderError                the provider answered, and said no
+    │   ├── AuthenticationError      the credentials were not accepted
+    │   ├── EntitlementError         accepted, but the plan does not include this
+    │   ├── InsufficientCredits      no money left
+    │   ├── BadRequest               a parameter or a file was refused
+    │   │   └── MediaRejected        … it was the file (size, type, cannot be fetched)
+    │   ├── ModerationRefused        refused by content review
+    │   ├── NotFound                 no such task, avatar, voice or file
+    │   ├── RateLimited              too many requests a second
+    │   ├── TooManyRunning           too many tasks at once
+    │   ├── ProviderFault            the provider's own trouble
+    │   └── UnexpectedResponse       an answer in none of the provider's shapes
+    ├── TransportError               no usable answer (also ConnectionError)
+    │   └── NotSent                  … and surely nothing reached the provider
+    ├── DeadlineExceeded             the time given ran out (also TimeoutError)
+    │   └── WaitTimeout              … while waiting for a task, which goes on; carries its token
+    ├── SubmissionInDoubt            a billed request may have been accepted; carries the ticket
+    ├── TaskFailed                   the provider ended the task without a result
+    ├── TransferError                an upload or a download did not finish
+    │   ├── UploadFailed
+    │   ├── DownloadFailed
+    │   └── LinkExpired              the result's URL is dead and could not be renewed
+    └── BridgeError                  the blocking side (also RuntimeError)
+        ├── ClientClosed             the client was closed
+        ├── ForkedClient             the client was made before os.fork()
+        └── WouldDeadlock            a blocking call on the event loop's own thread
+
+No message, repr or attribute holds a credential, a signature or a signed URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from avatarkit.models import FailureReason, RawResponse, Ticket
+
+
+class AvatarKitError(Exception):
+    """Base of everything avatarkit raises on purpose.
+
+    *hint* is one line that says what to do; the command line prints it below the message.
+    """
+
+    hint: str = ""
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message)
+        if hint:
+            self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process borders in batch work: rebuild from attributes, not from arguments.
+        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+
+
+def _rebuild(cls: type[AvatarKitError], args: tuple[Any, ...], state: dict[str, Any]) -> AvatarKitError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(AvatarKitError):
+    """The client was set up in a way that cannot work. Nothing was sent."""
+
+
+class MissingCredentials(ConfigurationError):
+    """No credentials were given or found; the message names the variable and the argument."""
+
+
+class MissingExtra(ConfigurationError, ImportError):
+    """An optional package is needed for this; the hint says what to install."""
+
+
+class Problem(str):
+    """One thing wrong with a request: ``field: found …, allowed …``."""
+
+    __slots__ = ()
+
+
+class InvalidRequest(AvatarKitError, ValueError):
+    """The request breaks the provider's published limits. Nothing was sent or billed.
+
+    ``problems`` lists everything that is wrong, not only the first thing.
+    """
+
+    def __init__(self, problems: Sequence[str] | str, *, hint: str = "") -> None:
+        found = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.problems: tuple[str, ...] = found
+        text = found[0] if len(found) == 1 else f"{len(found)} problems: " + "; ".join(found)
+        super().__init__(text, hint=hint)
+
+
+class InvalidHandle(AvatarKitError, ValueError):
+    """The string is no task token, was cut, or belongs to another provider or account."""
+
+
+class UnsupportedOperation(AvatarKitError):
+    """The provider cannot do this; ``providers`` names those that can. Nothing was sent."""
+
+    def __init__(self, message: str, *, providers: Sequence[str] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.providers = tuple(providers)
+
+
+class ProviderError(AvatarKitError):
+    """The provider answered and refused.
+
+    Attributes:
+        provider: ``hifly``, ``guiji``, ``kling`` or ``yunapi``.
+        endpoint: avatarkit's name of the operation, e.g. ``videos.create_by_tts``.
+        code: the provider's own code, as text, or ``""``.
+        http_status: HTTP status of the answer (many providers refuse with 200).
+        request_id: the provider's id of the request, to quote to its support.
+        retry_after: seconds the provider asked to wait, or None.
+        retryable: whether the same request can succeed later without being changed.
+        response: the raw answer.
+
+    """
+
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        endpoint: str = "",
+        code: str = "",
+        http_status: int = 0,
+        request_id: str = "",
+        retry_after: float | None = None,
+        retryable: bool | None = None,
+        response: RawResponse | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.message = message
+        self.provider = provider
+        self.endpoint = endpoint
+        self.code = code
+        self.http_status = http_status
+        self.request_id = request_id
+        self.retry_after = retry_after
+        if retryable is not None:
+            self.retryable = retryable
+        self.response = response
+
+    def __str__(self) -> str:
+        where = f"{self.provider} {self.endpoint}".strip()
+        facts = [f"code {self.code}"] if self.code else []
+        if self.http_status and self.http_status != 200:
+            facts.append(f"HTTP {self.http_status}")
+        if self.request_id:
+            facts.append(f"request {self.request_id}")
+        tail = f" ({', '.join(facts)})" if facts else ""
+        return f"{where}: {self.message}{tail}" if where else f"{self.message}{tail}"
+
+
+class AuthenticationError(ProviderError):
+    """The provider did not accept the credentials."""
+
+
+class EntitlementError(ProviderError):
+    """The credentials are good, but the account's plan does not include this operation."""
+
+
+class InsufficientCredits(ProviderError):
+    """The account has no credits left. Submitting stops; what runs is still collected."""
+
+
+class BadRequest(ProviderError):
+    """The provider refused a parameter."""
+
+
+class MediaRejected(BadRequest):
+    """The provider refused a file: its size, its type, or it could not be fetched."""
+
+
+class ModerationRefused(ProviderError):
+    """The provider's content review refused the material."""
+
+
+class NotFound(ProviderError):
+    """The provider knows no such task, avatar, voice or file."""
+
+
+class RateLimited(ProviderError):
+    """Too many requests a second. The client waits and retries by itself until its deadline."""
+
+    retryable = True
+
+
+class TooManyRunning(ProviderError):
+    """Too many tasks run or wait at the provider.
+
+    The client waits for a slot by itself; this is raised only when its deadline passes first.
+    """
+
+    retryable = True
+
+
+class ProviderFault(ProviderError):
+    """The provider reports trouble of its own."""
+
+
+class UnexpectedResponse(ProviderError):
+    """The answer is in none of the provider's shapes (HTML, cut JSON, a missing field)."""
+
+
+class TransportError(AvatarKitError, ConnectionError):
+    """No usable answer came back. Raised for requests that are safe to repeat, after the retries."""
+
+    def __init__(self, message: str, *, provider: str = "", endpoint: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.provider = provider
+        self.endpoint = endpoint
+
+
+class NotSent(TransportError):
+    """Surely nothing reached the provider: DNS, refused connection, TLS, or our own deadline."""
+
+
+class DeadlineExceeded(AvatarKitError, TimeoutError):
+    """The time given for the call ran out. Nothing billed is in doubt."""
+
+
+class WaitTimeout(DeadlineExceeded):
+    """The wait ran out; the task goes on. ``token`` resumes the wait, here or elsewhere."""
+
+    def __init__(self, message: str, *, token: str = "", task_id: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.token = token
+        self.task_id = task_id
+
+
+class SubmissionInDoubt(AvatarKitError):
+    """A billed request went out and no clear answer came back: it may have been accepted.
+
+    It was not sent again. ``client.reconcile(error.ticket)`` finds out where the provider allows it.
+    ``reason`` says what happened on the wire.
+    """
+
+    def __init__(self, message: str, *, ticket: Ticket, reason: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.ticket = ticket
+        self.reason = reason
+
+
+class TaskFailed(AvatarKitError):
+    """The provider ended the task without a result.
+
+    ``reason`` is ``moderation``, ``bad_input``, ``cancelled``, ``no_result`` or ``provider_fault``; ``code`` and
+    ``message`` are the provider's own words.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: FailureReason,
+        provider: str = "",
+        task_id: str = "",
+        kind: str = "",
+        code: str = "",
+        response: RawResponse | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+        self.provider = provider
+        self.task_id = task_id
+        self.kind = kind
+        self.code = code
+        self.response = response
+
+
+class TransferError(AvatarKitError):
+    """An upload or a download did not finish."""
+
+
+class UploadFailed(TransferError):
+    """The file did not arrive. Nothing was billed; it is safe to try again."""
+
+
+class DownloadFailed(TransferError):
+    """The result could not be fetched whole. What was received stays in the ``.part`` file."""
+
+
+class LinkExpired(DownloadFailed):
+    """The result's URL no longer works and asking the task again gave no working one."""
+
+
+class BridgeError(AvatarKitError, RuntimeError):
+    """A blocking call could not be carried out."""
+
+
+class ClientClosed(BridgeError):
+    """The client is closed."""
+
+
+class ForkedClient(BridgeError):
+    """The client was made before ``os.fork()``; make a new one in the child."""
+
+
+class WouldDeadlock(BridgeError):
+    """A blocking call was made on the event loop's own thread."""

@@ -1,0 +1,128 @@
+"""An operation of a provider, and a whole provider, as data."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Literal, TypeVar
+
+import attrs
+
+from avatarkit.errors import AvatarKitError
+from avatarkit.models import Guard, Kind, RawResponse, Snapshot
+
+T = TypeVar("T")
+
+
+class Effect(enum.Enum):
+    """What sending an operation does at the provider, and so whether it may be sent again."""
+
+    READ = "read"
+    """Changes nothing: repeat at will."""
+    WRITE = "write"
+    """Sets a value or makes something free: repeating ends in the same state."""
+    SUBMIT = "submit"
+    """Makes a task: sent again only when it surely was not accepted."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Endpoint:
+    """One HTTP operation.
+
+    Attributes:
+        name: avatarkit's name, resource and method: ``videos.create_by_tts``.
+        path: below the base URL.
+        effect: see :class:`Effect`.
+        billed: whether the vendor's document flags it as consuming credits.
+        kind: what the task it makes or looks at yields.
+        pool: name of the running-task cap it counts against, ``""`` for none.
+        guard: what helps to find a lost submission again.
+        source: where the vendor describes it.
+        experimental: known from one source only.
+
+    """
+
+    name: str
+    method: Literal["GET", "POST"]
+    path: str
+    effect: Effect = Effect.READ
+    billed: bool = False
+    kind: Kind | None = None
+    pool: str = ""
+    guard: Guard = Guard.NONE
+    source: str = ""
+    experimental: bool = False
+
+
+@attrs.define(slots=True)
+class Request(Generic[T]):
+    """One operation with its values: what to send, and how to read the answer.
+
+    Attributes:
+        endpoint: which operation.
+        read: turns the answer into data, or raises an AvatarKitError.
+        query: the query string, ready and encoded, without ``?``.
+        body: a JSON object, or None for no body.
+
+    """
+
+    endpoint: Endpoint
+    read: Callable[[RawResponse], T]
+    query: str = ""
+    body: Mapping[str, Any] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Accepted:
+    """A submission's good answer."""
+
+    task_id: str
+    response: RawResponse = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class TaskKind:
+    """How tasks of one kind are looked at.
+
+    Attributes:
+        look: the request that asks for one task's state.
+        pool: the running-task cap its tasks count against, ``""`` for none.
+        median, p95: seconds such a task usually takes, before anything is learned.
+
+    """
+
+    kind: Kind
+    look: Callable[[str], Request[Snapshot]]
+    pool: str = ""
+    median: float = 60.0
+    p95: float = 300.0
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class ProviderSpec:
+    """A provider as the engine sees it.
+
+    Attributes:
+        name: ``hifly``.
+        title: the name people know it by.
+        base_url: where its API lives.
+        base_url_variable: environment variable that overrides *base_url*.
+        credentials: environment variables that hold its credentials, in the order of the client's arguments.
+        kinds: what its tasks can make.
+        endpoints: every operation.
+        per_second: requests a second the client allows itself unless told otherwise.
+        find: finds an in-doubt submission: gives the requests' flow for a ticket, or None where nothing can be asked.
+
+    """
+
+    name: str
+    title: str
+    base_url: str
+    base_url_variable: str
+    credentials: tuple[str, ...]
+    kinds: Mapping[Kind, TaskKind]
+    endpoints: tuple[Endpoint, ...]
+    per_second: float
+
+
+ReadError = Callable[[Endpoint, RawResponse], AvatarKitError | None]

@@ -1,0 +1,97 @@
+"""How a client behaves: frozen settings with safe defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+from attrs import validators as v
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """Bounds in seconds.
+
+    Attributes:
+        connect: for DNS, TCP and TLS together, per connection.
+        request: for one small JSON request and its answer, connecting included.
+        submit: for one billed request and its answer. Longer than *request*, since giving up leaves a doubt.
+        call: for a whole call with all its retries and waits (``None``: the retries bound it).
+        slot: how long a submission may wait for a free task slot.
+        read: the longest silence while a file is being transferred.
+
+    """
+
+    connect: float = attrs.field(default=10.0, validator=v.gt(0))
+    request: float = attrs.field(default=30.0, validator=v.gt(0))
+    submit: float = attrs.field(default=60.0, validator=v.gt(0))
+    call: float | None = attrs.field(default=None, validator=v.optional(v.gt(0)))
+    slot: float = attrs.field(default=3600.0, validator=v.gt(0))
+    read: float = attrs.field(default=60.0, validator=v.gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """When a request that is safe to repeat is repeated.
+
+    Billed requests are repeated only when they surely were not accepted.
+
+    Attributes:
+        attempts: the most sends in all, the first included. 1 switches retries off.
+        first_delay: seconds before the first retry, halved to full by jitter; doubles each time.
+        max_delay: the longest delay in seconds; a longer Retry-After ends the retries.
+
+    """
+
+    attempts: int = attrs.field(default=4, validator=v.ge(1))
+    first_delay: float = attrs.field(default=0.5, validator=v.gt(0))
+    max_delay: float = attrs.field(default=30.0, validator=v.gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class RateLimit:
+    """The most requests a second that one account sends, evenly spaced.
+
+    Attributes:
+        per_second: requests a second, averaged over any second.
+        burst: how many may go out at once after a silence.
+
+    """
+
+    per_second: float = attrs.field(validator=v.gt(0))
+    burst: int = attrs.field(default=1, validator=v.ge(1))
+
+
+@attrs.frozen(kw_only=True)
+class Polling:
+    """How often waiting tasks are looked at; within these bounds learned durations decide.
+
+    Attributes:
+        shortest: the least seconds between two looks at one task.
+        longest: the most seconds between two looks at one task.
+
+    """
+
+    shortest: float = attrs.field(default=1.0, validator=v.ge(0))
+    longest: float = attrs.field(default=60.0, validator=v.gt(0))
+
+
+@attrs.frozen(kw_only=True)
+class CallOptions:
+    """What one call does differently from its client.
+
+    Attributes:
+        timeout: seconds for the whole call, waits and retries included.
+        headers: sent in addition; the Authorization header cannot be replaced this way.
+        retries: the most repeats of a safe request (0: none).
+        preflight: False skips the local check of media and limits.
+
+    """
+
+    timeout: float | None = attrs.field(default=None, validator=v.optional(v.gt(0)))
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=lambda h: f"<{len(h)} headers>")
+    retries: int | None = attrs.field(default=None, validator=v.optional(v.ge(0)))
+    preflight: bool | None = None
+
+
+DEFAULT_OPTIONS = CallOptions()

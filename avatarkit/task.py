@@ -1,0 +1,284 @@
+"""The handle of a task at a provider."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from avatarkit.artifacts import AsyncAudio, AsyncVideo
+from avatarkit.errors import InvalidHandle, TaskFailed, WaitTimeout
+from avatarkit.models import (
+    Avatar,
+    FailureReason,
+    Kind,
+    RawResponse,
+    Snapshot,
+    Status,
+    TaskUpdate,
+    Voice,
+)
+from avatarkit.protocol.handle import from_token, to_token
+from avatarkit.protocol.schedule import progress
+
+if TYPE_CHECKING:
+    from avatarkit.client import AsyncClient
+    from avatarkit.settings import CallOptions
+    from avatarkit.transport.account import Account
+    from avatarkit.transport.polling import Watched
+
+T = TypeVar("T")
+
+_HINTS = {
+    FailureReason.MODERATION: "The provider's review refused it: change the material.",
+    FailureReason.BAD_INPUT: "Check the material that was sent.",
+    FailureReason.PROVIDER_FAULT: "It may work when submitted again; whether the failed task was billed, the provider says.",
+    FailureReason.NO_RESULT: "Ask the provider's support with the task's id.",
+}
+
+
+class AsyncTask(Generic[T]):
+    """A task that runs at a provider and yields a ``T``: a video, an audio, an avatar or a voice.
+
+    The task goes on whether or not anybody waits. ``to_token()`` gives a short string from which another process,
+    or the blocking side, makes the handle again without a request.
+    """
+
+    def __init__(self, account: Account, record: Watched) -> None:
+        self._account = account
+        self._record = record
+        self._artifact: Any = None
+
+    # -- what is known
+
+    @property
+    def id(self) -> str:
+        """The provider's id of the task."""
+        return self._record.task_id
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+        return self._account.spec.name
+
+    @property
+    def kind(self) -> Kind:
+        """What the task makes."""
+        return self._record.kind.kind
+
+    @property
+    def marker(self) -> str:
+        """The title or external id it was submitted with."""
+        return self._record.marker
+
+    @property
+    def status(self) -> Status:
+        """The status at the last look, without asking; ``queued`` before the first."""
+        return self._record.snapshot.status if self._record.snapshot else Status.QUEUED
+
+    @property
+    def raw_status(self) -> str:
+        """The provider's own status value at the last look."""
+        return self._record.snapshot.raw_status if self._record.snapshot else ""
+
+    @property
+    def done(self) -> bool:
+        """Whether the last look showed an end, good or bad."""
+        return self._record.terminal
+
+    @property
+    def response(self) -> RawResponse | None:
+        """The provider's raw answer at the last look."""
+        return self._record.snapshot.response if self._record.snapshot else None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was submitted."""
+        return max(0.0, self._account.clock.time() - self._record.born_wall)
+
+    def to_token(self) -> str:
+        """The handle as a short string: provider, account fingerprint, kind and id. It holds no secret."""
+        return to_token(self._account.handle(self._record))
+
+    @classmethod
+    def from_token(cls, token: str, client: AsyncClient) -> AsyncTask[Any]:
+        """The handle that *token* names, for *client*. Sends nothing.
+
+        Raises:
+            InvalidHandle: it is no token, or belongs to another provider or account.
+
+        """
+        return client.task(token)
+
+    # -- waiting
+
+    async def refresh(self, *, options: CallOptions | None = None) -> Status:
+        """Look at the task now and give its status. Free.
+
+        Raises:
+            ProviderError, TransportError: the look failed; the task itself goes on.
+
+        """
+        if not self._record.terminal:
+            await self._look(options)
+        return self.status
+
+    async def wait(self, timeout: float | None = 3600.0) -> T:  # noqa: ASYNC109 - the hub keeps the deadline
+        """Wait for the end and give the result.
+
+        The wait outlasts outages of the provider. Cancelling it, or running out of time, leaves the task running and
+        the handle good. Free; waiting costs no thread and no timer.
+
+        Args:
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            TaskFailed: the provider ended the task without a result.
+            WaitTimeout: *timeout* seconds passed; the task goes on. Carries the token.
+            ProviderError: the provider keeps refusing to tell (no such task, credentials withdrawn).
+
+        """
+        if not await self._account.engine().hub.wait(self._record, timeout):
+            raise self._timed_out(timeout)
+        return self._result()
+
+    async def updates(self, timeout: float | None = 3600.0) -> AsyncIterator[TaskUpdate]:  # noqa: ASYNC109
+        """Each change of the status, beginning with the present one, until the end (which is the last update).
+
+        A failed task ends the updates without an error; :meth:`wait` then raises it.
+
+        Args:
+            timeout: seconds for all updates together; None watches for ever.
+
+        Raises:
+            WaitTimeout: *timeout* seconds passed; the task goes on.
+
+        """
+        clock = self._account.clock
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        seen: Status | None = None
+        while True:
+            if self.status is not seen:
+                seen = self.status
+                yield self._update()
+            if self._record.terminal:
+                return
+            left = None if deadline is None else deadline - clock.monotonic()
+            if not await self._account.engine().hub.wait(self._record, left, change=True):
+                raise self._timed_out(timeout)
+
+    @property
+    def progress(self) -> float:
+        """How far it is, 0.0 to 1.0: what the provider says, else an estimate from learned durations."""
+        snapshot, account = self._record.snapshot, self._account
+        if snapshot is not None and snapshot.status.terminal:
+            return 1.0
+        if snapshot is not None and snapshot.progress is not None:
+            return snapshot.progress
+        return progress(account.durations[self.kind], self.elapsed, self._record.size)
+
+    # -- inside
+
+    def _update(self) -> TaskUpdate:
+        record = self._record
+        return TaskUpdate(
+            task_id=record.task_id,
+            status=self.status,
+            raw_status=self.raw_status,
+            progress=self.progress,
+            elapsed=self.elapsed,
+            looks=record.looks,
+        )
+
+    async def _look(self, options: CallOptions | None = None) -> Snapshot:
+        engine = self._account.engine()
+        snapshot = await self._account.call(self._record.kind.look(self._record.task_id), options)
+        engine.hub.adopt(self._record)
+        engine.hub.settle(self._record, snapshot)
+        return snapshot
+
+    def _result(self) -> T:
+        if self._artifact is None:
+            snapshot = self._record.snapshot
+            if snapshot is None or snapshot.status is not Status.SUCCEEDED:
+                raise self._failure(snapshot)
+            self._artifact = self._make(snapshot)
+        made: T = self._artifact
+        return made
+
+    def _make(self, snapshot: Snapshot) -> Any:
+        result, kind = snapshot.result, self.kind
+        if kind is Kind.AVATAR:
+            return Avatar(id=result["id"], title=self._record.marker, response=snapshot.response)
+        if kind is Kind.VOICE:
+            return Voice(
+                id=result["id"],
+                title=self._record.marker,
+                demo_url=str(result.get("demo_url") or ""),
+                response=snapshot.response,
+            )
+        cls = AsyncVideo if kind is Kind.VIDEO else AsyncAudio
+        return cls(self._account, self._record, snapshot, self._look)
+
+    def _failure(self, snapshot: Snapshot | None) -> TaskFailed:
+        reason = (snapshot and snapshot.reason) or FailureReason.PROVIDER_FAULT
+        said = (snapshot and snapshot.message) or "no reason given"
+        return TaskFailed(
+            f"{self.provider} {self.kind} task {self.id} failed: {said}",
+            reason=reason,
+            provider=self.provider,
+            task_id=self.id,
+            kind=self.kind.value,
+            code=snapshot.code if snapshot else "",
+            response=snapshot.response if snapshot else None,
+            hint=_HINTS.get(reason, ""),
+        )
+
+    def _timed_out(self, timeout: float | None) -> WaitTimeout:
+        token = self.to_token()
+        return WaitTimeout(
+            f"{self.provider} {self.kind} task {self.id} was still {self.status} after {timeout:g} s of waiting; "
+            "it goes on",
+            token=token,
+            task_id=self.id,
+            hint=f"Resume with the token {token}",
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.provider} {self.kind} {self.id}: {self.status}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AsyncTask):
+            return NotImplemented
+        mine, theirs = self._account.handle(self._record), other._account.handle(other._record)
+        return (mine.provider, mine.account, mine.kind, mine.task_id) == (
+            theirs.provider,
+            theirs.account,
+            theirs.kind,
+            theirs.task_id,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.provider, self.kind, self.id))
+
+
+def check_token(token: str, account: Account) -> Watched:
+    """The record that *token* names at *account*.
+
+    Raises:
+        InvalidHandle: it is no token, or belongs to another provider or account.
+
+    """
+    handle = from_token(token)
+    if handle.provider != account.spec.name:
+        raise InvalidHandle(
+            f"this token belongs to {handle.provider}, not to {account.spec.name}",
+            hint=f"Use a client for {handle.provider}.",
+        )
+    if handle.account != account.fingerprint:
+        raise InvalidHandle(
+            f"this token belongs to another {handle.provider} account ({handle.account}, not {account.fingerprint})",
+            hint="Use the credentials it was submitted with.",
+        )
+    if handle.kind not in account.spec.kinds:
+        raise InvalidHandle(f"{handle.provider} has no {handle.kind} tasks")
+    return account.resume(handle)

@@ -1,0 +1,1 @@
+"""The only client code that touches a socket, a file or a clock."""

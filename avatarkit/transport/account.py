@@ -1,0 +1,318 @@
+"""One set of credentials at a provider: what is shared by everything that uses it, and outlives event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import random
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+
+from avatarkit.errors import AvatarKitError, ClientClosed, ConfigurationError, ProviderError
+from avatarkit.events import CapLearned, Event, Hook, SubmissionSettled
+from avatarkit.models import Kind, Ticket
+from avatarkit.protocol.endpoint import ProviderSpec, Request
+from avatarkit.protocol.handle import Handle, to_token
+from avatarkit.protocol.outcome import Outcome
+from avatarkit.protocol.redact import Secret, scrub
+from avatarkit.protocol.schedule import Durations
+from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, RateLimit, RetryPolicy, Timeouts
+from avatarkit.transport.clock import Clock
+from avatarkit.transport.driver import Driver
+from avatarkit.transport.polling import PollHub, Watched
+from avatarkit.transport.session import Network, Sessions
+from avatarkit.transport.slots import TaskSlots
+from avatarkit.transport.submit import Attempt, Submitter
+from avatarkit.transport.uploads_cache import UploadCache
+
+T = TypeVar("T")
+_logger = logging.getLogger("avatarkit")
+_MARKS = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: people read markers aloud
+
+
+@attrs.frozen(kw_only=True)
+class DetachedSubmission:
+    """A submission whose caller was cancelled while it was under way. It was carried to its end.
+
+    Attributes:
+        ticket: what was sent, and when.
+        outcome: ``pending``, ``accepted``, ``rejected``, ``not sent``, ``try later`` or ``in doubt``.
+        token: the task's token when it was accepted, else ``""``.
+        error: why not, when it was not.
+
+    """
+
+    ticket: Ticket
+    outcome: str
+    token: str = ""
+    error: AvatarKitError | None = None
+
+
+@attrs.define(eq=False)
+class Engine:
+    """What belongs to one running event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    sessions: Sessions
+    driver: Driver
+    hub: PollHub
+    submitter: Submitter
+    guard: AsyncGenerator[None, None] | None = None
+
+
+@attrs.define(eq=False, kw_only=True)
+class Account:
+    """Credentials, limits and everything learned, for one provider account."""
+
+    spec: ProviderSpec
+    base_url: str
+    auth_headers: Mapping[str, str] = attrs.field(repr=False)
+    secrets: tuple[Secret, ...] = attrs.field(repr=False)
+    fingerprint: str
+    clock: Clock
+    network: Network
+    timeouts: Timeouts
+    retry: RetryPolicy
+    rate: RateLimit | None
+    max_running: int | None = None
+    poll_shortest: float = 1.0
+    poll_longest: float = 60.0
+    preflight: bool = True
+    hooks: tuple[Hook, ...] = ()
+    random: random.Random = attrs.field(factory=random.Random)
+    slots: dict[str, TaskSlots] = attrs.field(init=False)
+    durations: dict[Kind, Durations] = attrs.field(init=False)
+    uploads: UploadCache = attrs.field(init=False)
+    held: dict[str, Watched] = attrs.field(factory=dict, init=False)
+    detached: list[Attempt] = attrs.field(factory=list, init=False)
+    broke: tuple[float, ProviderError] | None = attrs.field(default=None, init=False)
+    closed: bool = attrs.field(default=False, init=False)
+    _engine: Engine | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(f"the base URL {scrub(self.base_url)!r} is not an http(s) URL")
+        kinds = self.spec.kinds.values()
+        self.base_url = self.base_url.rstrip("/")
+        self.durations = {kind.kind: Durations(kind.median, kind.p95) for kind in kinds}
+        pools = {kind.pool for kind in kinds if kind.pool}
+        self.slots = {pool: TaskSlots(self.max_running, self.clock, self._cap_learned) for pool in pools}
+        for pool, slots in self.slots.items():
+            slots.on_wait = functools.partial(self.hub_watch_holders, pool)
+        self.uploads = UploadCache(clock=self.clock)
+
+    # -- the engine of the running loop
+
+    def engine(self) -> Engine:
+        """The engine of the running event loop; a new one when the loop is new.
+
+        Raises:
+            ClientClosed: the client was closed.
+            ConfigurationError: another running loop uses the client.
+
+        """
+        engine, loop = self._engine, asyncio.get_running_loop()
+        if engine is not None and engine.loop is loop and not self.closed:
+            return engine
+        if self.closed:
+            raise ClientClosed("this client is closed", hint="Make a new one.")
+        if engine is not None and engine.loop.is_running():
+            raise ConfigurationError(
+                "this client is in use on another running event loop",
+                hint="Make one client per running loop, or use the blocking class from other threads.",
+            )
+        self._engine = engine = self._start(loop)
+        return engine
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> Engine:
+        for slots in self.slots.values():
+            slots.drop_waiters()
+        sessions = Sessions(self.network, self.timeouts, self.clock)
+        driver = Driver(self, sessions)
+        engine = Engine(loop, sessions, driver, PollHub(self, driver), Submitter(self, driver))
+        engine.guard = self._keep(engine)
+        # One step by hand registers the generator with the loop, which finishes it at the loop's own end.
+        step = engine.guard.__anext__()
+        try:
+            step.send(None)
+        except StopIteration:
+            pass
+        return engine
+
+    async def _keep(self, engine: Engine) -> AsyncGenerator[None, None]:
+        # asyncio.run finishes every async generator before it closes the loop: the last moment at which sockets can
+        # be closed properly when nobody closed the client. It needs no task that would live beside the user's.
+        try:
+            yield
+        finally:
+            await engine.hub.aclose()
+            await engine.sessions.aclose()
+
+    async def aclose(self) -> None:
+        """Finish submissions under way, stop looking, close connections. Waits end as cancelled."""
+        self.closed = True
+        engine, self._engine = self._engine, None
+        if engine is None or engine.loop is not asyncio.get_running_loop():
+            return
+        while engine.submitter.running:
+            # Cutting one off would leave a doubt about money; its own timeout bounds it.
+            await asyncio.wait(engine.submitter.running)
+        if engine.guard is not None:
+            await engine.guard.aclose()
+
+    # -- what the engine's parts ask of the account
+
+    async def call(self, request: Request[T], options: CallOptions | None = None) -> T:
+        """Send a request that is safe to repeat."""
+        return await self.engine().driver.call(request, options or DEFAULT_OPTIONS)
+
+    def remember(
+        self,
+        task_id: str,
+        kind: Kind,
+        *,
+        size: float | None = None,
+        marker: str = "",
+        holds: TaskSlots | None = None,
+    ) -> Watched:
+        """A record for a task that was just accepted."""
+        record = Watched(
+            task_id,
+            self.spec.kinds[kind],
+            born=self.clock.monotonic(),
+            born_wall=self.clock.time(),
+            size=size,
+            marker=marker,
+        )
+        if holds is not None:
+            record.holds = True
+            self.held[task_id] = record
+            if holds.waiting:
+                self.hub_watch_holders(record.kind.pool)
+        return record
+
+    def resume(self, handle: Handle) -> Watched:
+        """A record for a task that a token names."""
+        held = self.held.get(handle.task_id)
+        if held is not None and held.kind.kind is handle.kind:
+            return held
+        age = max(0.0, self.clock.time() - handle.born)
+        return Watched(
+            handle.task_id,
+            self.spec.kinds[handle.kind],
+            born=self.clock.monotonic() - age,
+            born_wall=handle.born,
+            size=handle.size,
+            marker=handle.marker,
+            resumed=True,
+        )
+
+    def let_go(self, record: Watched) -> None:
+        """*record* is terminal: give its slot back."""
+        if record.holds:
+            record.holds = False
+            self.held.pop(record.task_id, None)
+            self.slots[record.kind.pool].release()
+
+    def slots_wanted(self, pool: str) -> bool:
+        """Whether a submission waits for a slot of *pool*."""
+        slots = self.slots.get(pool)
+        return slots is not None and slots.waiting > 0
+
+    def hub_watch_holders(self, pool: str) -> None:
+        """Have the hub look at the tasks that hold the slots of *pool*."""
+        self.engine().hub.watch_holders(pool)
+
+    def handle(self, record: Watched) -> Handle:
+        """The handle of *record*."""
+        return Handle(
+            provider=self.spec.name,
+            account=self.fingerprint,
+            kind=record.kind.kind,
+            task_id=record.task_id,
+            born=record.born_wall,
+            size=record.size,
+            marker=record.marker,
+        )
+
+    def marker(self) -> str:
+        """A fresh unique name of 13 characters for a submission that the user gave none."""
+        return "ak-" + "".join(self.random.choices(_MARKS, k=10))
+
+    # -- telling
+
+    @property
+    def log_requests(self) -> bool:
+        """Whether each request is to be logged."""
+        return _logger.isEnabledFor(logging.DEBUG)
+
+    def scrub(self, text: str) -> str:
+        """*text* without secrets."""
+        return scrub(text, self.secrets)
+
+    def emit(self, event: Event) -> None:
+        """Tell the hooks and the log."""
+        if _logger.isEnabledFor(logging.DEBUG):
+            _logger.debug(
+                "%s",
+                self.scrub(repr(event)),
+                extra={"avatarkit": type(event).__name__, "provider": self.spec.name},
+            )
+        for hook in self.hooks:
+            try:
+                hook(event)
+            except Exception:
+                _logger.exception("a hook failed on %s", type(event).__name__)
+
+    def _cap_learned(self, cap: int) -> None:
+        self.emit(CapLearned(provider=self.spec.name, cap=cap))
+
+    def submission_settled(self, attempt: Attempt) -> None:
+        """Record what became of a submission; called exactly once for each send."""
+        outcome = attempt.outcome or Outcome.IN_DOUBT
+        record = attempt.record
+        token = (
+            to_token(self.handle(record)) if record is not None and (self.hooks or attempt.detached) else ""
+        )
+        if attempt.detached and outcome in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
+            _logger.warning(
+                "%s %s: the caller went away during the submission, which ended as %s%s",
+                self.spec.name,
+                attempt.ticket.endpoint,
+                outcome.value,
+                f"; resume it with the token {token}" if token else f" (marker {attempt.marker!r})",
+            )
+        if self.hooks and outcome is not Outcome.TRY_LATER:
+            self.emit(
+                SubmissionSettled(
+                    provider=self.spec.name,
+                    endpoint=attempt.ticket.endpoint,
+                    outcome=outcome.value,
+                    task_id=record.task_id if record else "",
+                    token=token,
+                    marker=attempt.marker,
+                    detached=attempt.detached,
+                )
+            )
+
+    def detach(self, attempt: Attempt) -> None:
+        """Keep an attempt whose caller went away."""
+        self.detached.append(attempt)
+        if attempt.outcome is not None:  # it ended in the very turn in which its caller was cancelled
+            self.submission_settled(attempt)
+
+    def detached_submissions(self) -> Iterable[DetachedSubmission]:
+        """What became of submissions whose callers went away, oldest first."""
+        for attempt in self.detached:
+            token = to_token(self.handle(attempt.record)) if attempt.record is not None else ""
+            yield DetachedSubmission(
+                ticket=attempt.ticket,
+                outcome=attempt.outcome.value if attempt.outcome else "pending",
+                token=token,
+                error=attempt.error,
+            )

@@ -1,0 +1,59 @@
+"""Time as the client sees it, so that tests can bend it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Clock(Protocol):
+    """What the client asks about time. Must be called from code that runs on an event loop."""
+
+    def monotonic(self) -> float:
+        """Seconds that only ever grow; the zero is arbitrary."""
+        ...
+
+    def time(self) -> float:
+        """Seconds since 1970 (UTC)."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a negative number counts as zero."""
+        ...
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        """Run *callback* on the loop after *seconds*."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks and the running loop's timers."""
+
+    def monotonic(self) -> float:
+        """Seconds of ``time.monotonic``."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Seconds of ``time.time``."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """``asyncio.sleep``."""
+        await asyncio.sleep(max(0.0, seconds))
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        """A timer of the running loop."""
+        return asyncio.get_running_loop().call_later(max(0.0, seconds), callback)
+
+
+async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Run blocking file work in the loop's thread pool.
+
+    Not anyio's: ``run_in_executor`` costs a third less, and a virtual-time loop can see that work is under way.
+    """
+    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
+
+
+SYSTEM_CLOCK = SystemClock()

@@ -1,0 +1,185 @@
+"""Results into files, or into memory when they are small."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from avatarkit.errors import InvalidRequest
+from avatarkit.events import Event, ProgressHook
+from avatarkit.settings import Timeouts
+from avatarkit.transport.clock import Clock
+from avatarkit.transport.fetch import Fetch, Fetching, finished
+from avatarkit.transport.names import safe_name
+from avatarkit.transport.partfile import Identity, PartFile
+from avatarkit.transport.progress import Meter
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["MAX_BYTES", "MAX_IN_MEMORY", "Downloaded", "download", "read_bytes", "safe_name"]
+
+MAX_BYTES = 8 << 30
+"""The largest file that is downloaded unless the caller allows more (8 GiB)."""
+
+MAX_IN_MEMORY = 256 << 20
+"""The largest object that is read into memory unless the caller allows more (256 MiB)."""
+
+
+@attrs.frozen(kw_only=True)
+class Downloaded:
+    """A finished download.
+
+    Attributes:
+        path: the file.
+        size: bytes.
+        sha256: hash of the content, hexadecimal; ``""`` when it was not asked for.
+        seconds: how long the call took.
+
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    seconds: float
+
+
+async def download(
+    session: aiohttp.ClientSession,
+    url: str,
+    target: str | os.PathLike[str],
+    *,
+    refresh: Callable[[], Awaitable[str]] | None = None,
+    clock: Clock,
+    timeouts: Timeouts,
+    max_bytes: int = MAX_BYTES,
+    progress: ProgressHook | None = None,
+    emit: Callable[[Event], None] | None = None,
+    overwrite: bool = False,
+    attempts: int = 5,
+    base_delay: float = 0.5,
+    media: bool = True,
+    digest: bool = True,
+    proxy_for: Callable[[str], str | None] | None = None,
+) -> Downloaded:
+    """Fetch *url* into the file *target*, which is complete or not there at all. Missing folders are made.
+
+    The bytes go to ``<target>.part`` first. A transfer that is cut goes on where it stopped, also in a later
+    call and after a crash, if the server says that it is the same object (ETag or Last-Modified, and length);
+    else it starts again. A URL that is refused (401, 403, 404, 410, or a page instead of a file) is renewed
+    by *refresh*. Progress is told in bytes received. See :class:`Fetching` for *attempts*, *base_delay*,
+    *media* and *proxy_for*; ``digest=False`` saves the hashing.
+
+    Raises:
+        InvalidRequest: before any byte is fetched: the target exists (and not *overwrite*), is a folder,
+            cannot be written, or is being downloaded by another call or process.
+        LinkExpired: the URL is dead and so is the one *refresh* gave.
+        DownloadFailed: anything else; the ``.part`` file stays when it can be gone on with.
+
+    """
+    begun = clock.monotonic()
+    how = Fetching(
+        session=session,
+        clock=clock,
+        timeouts=timeouts,
+        refresh=refresh,
+        max_bytes=max_bytes,
+        attempts=attempts,
+        base_delay=base_delay,
+        media=media,
+        proxy_for=proxy_for,
+    )
+    part = await _acquire(_checked(target), overwrite=overwrite, digest=digest)
+    try:
+        meter = Meter("down", part.target.name, part.identity.total, progress=progress, emit=emit)
+        await Fetch(how, url, part, meter).run()
+        size = part.have
+        sha256 = str(await _in_thread(part.finish))
+    finally:
+        await _in_thread(part.close)
+    return Downloaded(path=part.target, size=size, sha256=sha256, seconds=clock.monotonic() - begun)
+
+
+async def read_bytes(
+    session: aiohttp.ClientSession,
+    url: str,
+    *,
+    refresh: Callable[[], Awaitable[str]] | None = None,
+    clock: Clock,
+    timeouts: Timeouts,
+    max_bytes: int = MAX_IN_MEMORY,
+    attempts: int = 5,
+    base_delay: float = 0.5,
+    media: bool = True,
+    proxy_for: Callable[[str], str | None] | None = None,
+) -> bytes:
+    """The object at *url* in memory, resumed and renewed as by :func:`download`; raises as it does."""
+    how = Fetching(
+        session=session,
+        clock=clock,
+        timeouts=timeouts,
+        refresh=refresh,
+        max_bytes=max_bytes,
+        attempts=attempts,
+        base_delay=base_delay,
+        media=media,
+        proxy_for=proxy_for,
+    )
+    sink = _Memory()
+    await Fetch(how, url, sink, Meter("down", "the result", None)).run()
+    return b"".join(sink.pieces)
+
+
+class _Memory:
+    """A sink in memory."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.have = 0
+        self.identity = Identity()
+
+    def begin(self, identity: Identity) -> None:
+        self.pieces.clear()
+        self.have = 0
+        self.identity = identity
+
+    def back(self, count: int) -> None:
+        whole = b"".join(self.pieces)[: self.have - count]
+        self.pieces = [whole]
+        self.have = len(whole)
+
+    def write(self, pieces: list[bytes]) -> None:
+        self.pieces += pieces
+        self.have += sum(map(len, pieces))
+
+
+def _checked(target: str | os.PathLike[str]) -> Path:
+    text = os.fspath(target)
+    if not isinstance(text, str) or not text:
+        raise InvalidRequest("the target must be a path as text")
+    if text.endswith(("/", os.sep)):
+        raise InvalidRequest(f"{text}: is a directory, a file name is needed")
+    return Path(text)
+
+
+async def _in_thread(function: Callable[[], Any]) -> Any:
+    return await finished(asyncio.get_running_loop().run_in_executor(None, function))
+
+
+async def _acquire(target: Path, *, overwrite: bool, digest: bool) -> PartFile:
+    def acquire() -> PartFile:
+        return PartFile.acquire(target, overwrite=overwrite, digest=digest)
+
+    future = asyncio.get_running_loop().run_in_executor(None, acquire)
+    try:
+        part: PartFile = await finished(future)
+    except asyncio.CancelledError:
+        if future.exception() is None:
+            future.result().close()
+        raise
+    return part

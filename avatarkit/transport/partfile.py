@@ -1,0 +1,257 @@
+"""The unfinished file of a download: ``<target>.part``, and beside it what is needed to go on later.
+
+Everything here blocks and belongs in a thread. The part file is locked while it is written, so two downloads
+never write the same one; the lock goes with its process, whatever way that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import orjson
+
+from avatarkit.errors import DownloadFailed, InvalidRequest
+from avatarkit.transport.readers import PIECE
+
+_MAX_NAME = 240
+
+
+@attrs.frozen
+class Identity:
+    """What tells one object from another, however its URL is signed.
+
+    Attributes:
+        validator: a strong ETag, or else the Last-Modified date; ``""`` when the server gives neither.
+        total: length in bytes, None when it is not told.
+
+    """
+
+    validator: str = ""
+    total: int | None = None
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the rest can be asked for without risking a mixture of two objects."""
+        return bool(self.validator) and self.total is not None
+
+
+class PartFile:
+    """One download's unfinished file, locked for us. Made by :meth:`acquire`; thread-safe.
+
+    Attributes:
+        have: bytes that are written.
+        identity: the object they belong to.
+
+    """
+
+    def __init__(self, target: Path, *, overwrite: bool, digest: bool) -> None:
+        self.target = target
+        self.have = 0
+        self.identity = Identity()
+        self._overwrite = overwrite
+        self._hash = hashlib.sha256() if digest else None
+        stem = target.name if len(os.fsencode(target.name)) <= _MAX_NAME else _short(target.name)
+        self.path = target.with_name(f"{stem}.part")
+        self._note = target.with_name(f"{stem}.part.json")
+        self._fd = -1
+        self._lock = threading.Lock()
+
+    @classmethod
+    def acquire(cls, target: Path, *, overwrite: bool, digest: bool = True) -> PartFile:
+        """Check the target, make its folders, lock the part file and read how far it is.
+
+        Raises InvalidRequest when the target cannot be written, exists, or is being downloaded already.
+        """
+        part = cls(target, overwrite=overwrite, digest=digest)
+        try:
+            _check_target(target, overwrite=overwrite)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part._open_locked()
+            try:
+                part._resume()
+            except BaseException:
+                part.close()
+                raise
+        except (OSError, ValueError) as error:
+            if isinstance(error, InvalidRequest):
+                raise
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InvalidRequest(f"{target}: cannot be written ({reason})") from error
+        return part
+
+    def write(self, pieces: list[bytes]) -> None:
+        """Append *pieces*; raises DownloadFailed when the disk refuses."""
+        with self._lock, self._guarded():
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(self._fd, view) :]
+                if self._hash is not None:
+                    self._hash.update(piece)
+                self.have += len(piece)
+
+    def begin(self, identity: Identity) -> None:
+        """Drop what was written: the bytes that follow are the first ones of *identity*."""
+        with self._lock, self._guarded():
+            # The note goes first: bytes of one object must never lie beside the note of another.
+            self._note.unlink(missing_ok=True)
+            self._cut(0)
+            self.identity = identity
+            if identity.resumable:
+                note = {"validator": identity.validator, "total": identity.total}
+                self._note.write_bytes(orjson.dumps(note))
+
+    def back(self, count: int) -> None:
+        """Drop the last *count* bytes."""
+        with self._lock, self._guarded():
+            self._cut(max(0, self.have - count))
+
+    def finish(self) -> str:
+        """Make the file durable and give it its name; returns its SHA-256 or ``""``.
+
+        Raises InvalidRequest when the target appeared meanwhile; the bytes then stay in the part file.
+        """
+        with self._lock, self._guarded():
+            os.fsync(self._fd)
+            if os.name == "nt":  # pragma: no cover - an open file cannot be renamed there
+                self._close()
+            self._rename()
+            self._note.unlink(missing_ok=True)
+            _sync_folder(self.target.parent)
+            self._close()
+        return self._hash.hexdigest() if self._hash is not None else ""
+
+    def close(self) -> None:
+        """Let go of the file and its lock. An empty part file is removed; any other stays."""
+        with self._lock:
+            if self._fd >= 0 and self.have == 0:
+                for path in (self._note, self.path):
+                    with contextlib.suppress(OSError):
+                        path.unlink(missing_ok=True)
+            self._close()
+
+    def _rename(self) -> None:
+        if self._overwrite:
+            self.path.replace(self.target)
+            return
+        try:
+            os.link(self.path, self.target)
+        except FileExistsError:
+            raise InvalidRequest(f"{self.target}: appeared while it was downloaded") from None
+        except OSError:
+            # A file system without hard links: the look and the rename are two steps there.
+            if os.path.lexists(self.target):
+                raise InvalidRequest(f"{self.target}: appeared while it was downloaded") from None
+            self.path.replace(self.target)
+        else:
+            self.path.unlink()
+
+    def _open_locked(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+        flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+        for _ in range(10):
+            self._fd = os.open(self.path, flags, 0o666)
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                self._close()
+                raise InvalidRequest(f"{self.path}: is in the way")
+            if not _try_lock(self._fd):
+                self._close()
+                raise InvalidRequest(f"{self.target}: is being downloaded already")
+            # Between opening and locking, its former owner may have renamed the file to the target.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._fd), self.path.stat()):
+                    _check_target(self.target, overwrite=self._overwrite)
+                    return
+            self._close()
+        raise InvalidRequest(f"{self.target}: is being downloaded by others again and again")
+
+    def _resume(self) -> None:
+        size = os.fstat(self._fd).st_size
+        try:
+            note = orjson.loads(self._note.read_bytes())
+            identity = Identity(str(note["validator"]), int(note["total"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            identity = Identity()
+        if not identity.resumable or size > (identity.total or 0):
+            self._cut(0)
+            return
+        self.identity, self.have = identity, size
+        self._rehash()
+
+    def _cut(self, length: int) -> None:
+        os.ftruncate(self._fd, length)
+        self.have = length
+        self._rehash()
+
+    def _rehash(self) -> None:
+        """Hash what the file holds and stand at its end."""
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        if self._hash is not None:
+            self._hash = hashlib.sha256()
+            while data := os.read(self._fd, PIECE):
+                self._hash.update(data)
+        os.lseek(self._fd, 0, os.SEEK_END)
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise DownloadFailed(f"{self.target.name}: cannot be written ({reason})") from error
+
+
+def _short(name: str) -> str:
+    tag = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return f"{os.fsencode(name)[:200].decode('utf-8', 'ignore')}.{tag}"
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    if not target.name:
+        raise InvalidRequest(f"{target}: is a directory, a file name is needed")
+    try:
+        found = target.lstat()
+    except FileNotFoundError:
+        return
+    if target.is_dir():
+        raise InvalidRequest(f"{target}: is a directory, a file name is needed")
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+        raise InvalidRequest(f"{target}: is not a regular file")
+    if not overwrite:
+        raise InvalidRequest(f"{target}: exists already", hint="pass overwrite=True to replace it")
+
+
+def _try_lock(fd: int) -> bool:
+    """Whether nobody else holds the file. File systems without locks count as free."""
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover - Windows
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename survives a power cut only when its folder is synced too."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,196 @@
+"""Owning aiohttp: three pools per running loop, made on first use, closed with the loop at the latest.
+
+- *api*: polls and other small requests, connections kept alive;
+- *submit*: billed requests. A connection that was idle for more than two seconds is not used, since a stale
+  keep-alive socket is the commonest needless doubt; the send deadline is checked when the connection is ready, the
+  last moment before bytes go out;
+- *files*: signed URLs on foreign hosts; never sees a credential.
+
+aiohttp is imported here on first use, for it costs more than the rest of avatarkit together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from avatarkit.errors import ConfigurationError, NotSent
+from avatarkit.settings import Timeouts
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from avatarkit.transport.clock import Clock
+
+_FRESH = 2.0
+
+
+@attrs.define
+class SendMark:
+    """Tells whether a submission may have left, and until when it may leave.
+
+    Attributes:
+        deadline: monotonic second after which it must not go out any more.
+        sent: set when a connection was handed to it: from then on a byte may be on its way.
+
+    """
+
+    deadline: float
+    sent: bool = False
+
+
+send_mark: ContextVar[SendMark | None] = ContextVar("avatarkit-send-mark", default=None)
+
+
+@attrs.frozen(kw_only=True)
+class Network:
+    """How to reach the network.
+
+    Attributes:
+        proxy: URL of a proxy; None takes HTTPS_PROXY, HTTP_PROXY and NO_PROXY from the environment; ``""`` uses none.
+        ca_file: PEM file with the certificate authorities to trust in place of the system's.
+        connections: the most open connections to the API, and so the most requests in progress.
+
+    """
+
+    proxy: str | None = attrs.field(default=None, repr=False)
+    ca_file: str | None = None
+    connections: int = attrs.field(default=100, validator=attrs.validators.ge(1))
+
+    def proxy_for(self, url: str) -> str | None:
+        """The proxy for *url*. Decided by us: aiohttp's own look at the environment would also read ~/.netrc."""
+        if self.proxy is not None:
+            return self.proxy or None
+        from urllib.request import getproxies, proxy_bypass
+
+        parts = urlsplit(url)
+        if not parts.hostname or proxy_bypass(parts.hostname):
+            return None
+        return getproxies().get(parts.scheme)
+
+    def ssl_context(self) -> ssl.SSLContext | bool:
+        """Certificates are always checked; with the authorities of *ca_file* when given."""
+        if self.ca_file is None:
+            return True
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(f"the CA file {self.ca_file!r} cannot be used: {error}") from None
+
+
+def _submit_connector(clock: Clock, **options: Any) -> aiohttp.TCPConnector:
+    import aiohttp
+
+    class SubmitConnector(aiohttp.TCPConnector):
+        """Marks a submission as sent once it has a connection, and refuses one that is too late."""
+
+        async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
+            connection = await super().connect(req, traces, timeout)
+            mark = send_mark.get()
+            if mark is not None:
+                if clock.monotonic() > mark.deadline:
+                    connection.release()
+                    raise NotSent("the time given ran out before the request could go out")
+                mark.sent = True
+            return connection
+
+    return SubmitConnector(**options)
+
+
+class Sessions:
+    """The sessions of one client on one running loop."""
+
+    def __init__(self, network: Network, timeouts: Timeouts, clock: Clock) -> None:
+        self._network = network
+        self._timeouts = timeouts
+        self._clock = clock
+        self._open: dict[str, aiohttp.ClientSession] = {}
+
+    def _make(self, connector: aiohttp.TCPConnector, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+        import aiohttp
+
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=timeout,
+            skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
+            auto_decompress=True,
+            trust_env=False,
+        )
+
+    def _get(self, name: str, make: Callable[[], aiohttp.ClientSession]) -> aiohttp.ClientSession:
+        session = self._open.get(name)
+        if session is None or session.closed:
+            session = self._open[name] = make()
+        return session
+
+    @property
+    def api(self) -> aiohttp.ClientSession:
+        """For small requests to the provider."""
+
+        def make() -> aiohttp.ClientSession:
+            import aiohttp
+
+            return self._make(
+                aiohttp.TCPConnector(
+                    limit=self._network.connections,
+                    keepalive_timeout=30,
+                    ssl=self._network.ssl_context(),
+                ),
+                aiohttp.ClientTimeout(total=self._timeouts.request, sock_connect=self._timeouts.connect),
+            )
+
+        return self._get("api", make)
+
+    @property
+    def submit(self) -> aiohttp.ClientSession:
+        """For billed requests to the provider."""
+
+        def make() -> aiohttp.ClientSession:
+            import aiohttp
+
+            return self._make(
+                _submit_connector(
+                    self._clock,
+                    limit=self._network.connections,
+                    keepalive_timeout=_FRESH,
+                    ssl=self._network.ssl_context(),
+                ),
+                aiohttp.ClientTimeout(total=self._timeouts.submit, sock_connect=self._timeouts.connect),
+            )
+
+        return self._get("submit", make)
+
+    @property
+    def files(self) -> aiohttp.ClientSession:
+        """For signed URLs on any host."""
+
+        def make() -> aiohttp.ClientSession:
+            import aiohttp
+
+            return self._make(
+                aiohttp.TCPConnector(limit=32, keepalive_timeout=5, ssl=self._network.ssl_context()),
+                aiohttp.ClientTimeout(
+                    total=None, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
+                ),
+            )
+
+        return self._get("files", make)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        sessions, self._open = list(self._open.values()), {}
+        for session in sessions:
+            with contextlib.suppress(OSError):
+                await session.close()
+        if sessions:
+            # Transports close on the loop's next turns; without them Python reports unclosed sockets.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
