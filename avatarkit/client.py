@@ -178,8 +178,9 @@ class AsyncClient:
 
     @property
     def detached_submissions(self) -> tuple[DetachedSubmission, ...]:
-        """Submissions whose callers were cancelled while they were under way. They were carried to their end, so that
-        nothing that may be billed is lost: accepted ones carry a token.
+        """Submissions whose callers were cancelled while they were under way.
+
+        They were carried to their end, so that nothing that may be billed is lost: accepted ones carry a token.
         """
         return tuple(self._account.detached_submissions())
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 _HINTS = {
     FailureReason.MODERATION: "The provider's review refused it: change the material.",
     FailureReason.BAD_INPUT: "Check the material that was sent.",
-    FailureReason.PROVIDER_FAULT: "It may work when submitted again; whether the failed task was billed, the provider says.",
+    FailureReason.PROVIDER_FAULT: "It may work when submitted again; check whether the failed task was billed.",
     FailureReason.NO_RESULT: "Ask the provider's support with the task's id.",
 }
 
@@ -122,7 +122,7 @@ class AsyncTask(Generic[T]):
             await self._look(options)
         return self.status
 
-    async def wait(self, timeout: float | None = 3600.0) -> T:  # noqa: ASYNC109 - the hub keeps the deadline
+    async def wait(self, timeout: float | None = 3600.0) -> T:
         """Wait for the end and give the result.
 
         The wait outlasts outages of the provider. Cancelling it, or running out of time, leaves the task running and
@@ -141,7 +141,7 @@ class AsyncTask(Generic[T]):
             raise self._timed_out(timeout)
         return self._result()
 
-    async def updates(self, timeout: float | None = 3600.0) -> AsyncIterator[TaskUpdate]:  # noqa: ASYNC109
+    async def updates(self, timeout: float | None = 3600.0) -> AsyncIterator[TaskUpdate]:
         """Each change of the status, beginning with the present one, until the end (which is the last update).
 
         A failed task ends the updates without an error; :meth:`wait` then raises it.

@@ -183,7 +183,10 @@ class Lease:
             self._closed = True
             return None
         tenant = self._admit()
-        self._closed = True
+        with process.one_at_a_time():
+            if self._closed:
+                return None
+            self._closed = True
         if self._finalizer is not None:
             self._finalizer.detach()
         call = Call(tenant.bridge, None, partial(tenant.bridge.vacate, tenant, closer or tenant.closer))
@@ -209,10 +212,12 @@ class Lease:
         return tenant
 
     def _move_in(self) -> Tenant:
-        tenant = self._tenant = process.move_in(self._closer)
-        self._finalizer = weakref.finalize(self, _forgotten, tenant)
-        self._finalizer.atexit = False  # the process closes what is open then, in order
-        return tenant
+        with process.one_at_a_time():  # several threads may make the first call at once
+            if self._tenant is None:
+                self._tenant = process.move_in(self._closer)
+                self._finalizer = weakref.finalize(self, _forgotten, self._tenant)
+                self._finalizer.atexit = False  # the process closes what is open then, in order
+            return self._tenant
 
 
 class _Entered(AbstractContextManager[T]):

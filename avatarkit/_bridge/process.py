@@ -29,6 +29,11 @@ class _Process:
 _process = _Process()
 
 
+def one_at_a_time() -> threading.RLock:
+    """The lock of the process, for callers that change a lease. Not for the loop's thread."""
+    return _process.lock
+
+
 def move_in(closer: Closer | None) -> Tenant:
     """Make a client a tenant of the bridge, which is started if there is none."""
     with _process.lock:

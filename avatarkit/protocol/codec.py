@@ -127,7 +127,7 @@ def structure(payload: Any, cls: type[T]) -> T:
     """
     try:
         return _converter.structure(payload, cls)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # cattrs raises whatever a hook or a constructor raises; all of it means one thing here.
         raise UnexpectedResponse(f"the answer does not fit {cls.__name__}: {error}") from None
 

@@ -66,7 +66,8 @@ def face_from_text(info: Mapping[str, Any], size: tuple[int, int]) -> Face | Non
         found = json.loads(info.get(KEY) or info["comment"])
         width, height = (float(v) for v in found["size"])
         head, mouth, *eyes = (Box(*(float(v) for v in box)) for box in found["boxes"])
-        if not (width > 0 and height > 0 and mouth.width > 0 and head.width > 0):
+        numbers = (width, height, *(v for box in (head, mouth, *eyes) for v in attrs.astuple(box)))
+        if not all(-1e5 < v < 1e5 for v in numbers) or min(width, height, mouth.width, head.width) <= 0:
             return None
     except (KeyError, ValueError, TypeError):
         return None

@@ -145,8 +145,7 @@ def _plain_wav(target: Path, seconds: float) -> float:
     return count / _WAV_RATE
 
 
-# --- H.264
-# -------------------------------------------------------------------------------------------------------
+# --- H.264 ---
 
 
 def _nal(header: int, payload: bytes) -> bytes:
@@ -197,8 +196,7 @@ def _unchanged(macroblocks: int, frame_number: int) -> bytes:
     return _Bits().ue(0).ue(5).ue(0).put(frame_number, 4).put(0, 3).ue(0).ue(1).ue(macroblocks).trailing()
 
 
-# --- AAC and MP4
-# -------------------------------------------------------------------------------------------------
+# --- AAC and MP4 ---
 
 
 def _silent_aac() -> bytes:
@@ -210,13 +208,8 @@ class _Track:
     """One track: its samples, all of the same length in ticks, and its sample entry."""
 
     def __init__(self, kind: bytes, timescale: int, ticks: int, samples: list[bytes], entry: bytes) -> None:
-        self.kind, self.timescale, self.ticks, self.samples, self.entry = (
-            kind,
-            timescale,
-            ticks,
-            samples,
-            entry,
-        )
+        self.kind, self.entry = kind, entry
+        self.timescale, self.ticks, self.samples = timescale, ticks, samples
         self.picture = kind == b"vide"
 
     @property

@@ -145,8 +145,9 @@ def speak(
 
     *language* is a tag such as ``en-us``, ``zh`` or ``de``; ``None`` guesses per script, and Chinese inside
     English (and the other way round) is spoken by the right voice in any case. *rate* is a factor, held to
-    what espeak-ng can do (about 0.46 to 2.57); *pitch* goes from 0 to 2; *volume* multiplies the samples (clipped, not wrapped).
-    *timbre* gives a cloned voice its own sound. Text with nothing to say gives half a second of silence.
+    what espeak-ng can do (about 0.46 to 2.57); *pitch* goes from 0 to 2; *volume* multiplies the samples
+    (clipped, not wrapped). *timbre* gives a cloned voice its own sound. Text with nothing to say gives half a
+    second of silence. Two calls with the same text may differ by a few samples.
 
     Safe from any thread; calls take turns, because espeak-ng keeps its state per process. Memory is about 44
     kB for each second of sound. Raises :class:`~avatarkit.errors.ConfigurationError` if espeak-ng cannot

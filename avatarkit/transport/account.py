@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import random
@@ -138,10 +139,8 @@ class Account:
         engine.guard = self._keep(engine)
         # One step by hand registers the generator with the loop, which finishes it at the loop's own end.
         step = engine.guard.__anext__()
-        try:
+        with contextlib.suppress(StopIteration):
             step.send(None)
-        except StopIteration:
-            pass
         return engine
 
     async def _keep(self, engine: Engine) -> AsyncGenerator[None, None]:

@@ -5,7 +5,7 @@ Invariants, all on the thread of the event loop:
 1. A turn is granted only while fewer than ``in_progress`` requests are started and not done, the rate
    allows one, and no cool-down runs. Each turn is given back exactly once: by ``done()``, or by the limiter
    when its waiter was cancelled before it could use the turn.
-2. Turns follow a schedule of slots ``1.01 / per_second`` apart. A slot is never used early, and at most 10
+2. Turns follow a schedule of slots ``1.012 / per_second`` apart. A slot is never used early, and at most 10
    ms late (a later one moves the schedule). So no window of a second sees more than ``per_second`` starts
    (``burst - 1`` more after a silence) although the loop's timers fire a millisecond late. The price: one
    percent of the rate.
@@ -31,8 +31,8 @@ from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
 SUBMIT, CALL, POLL = 0, 1, 2
 """Priorities: billed submissions, other calls, looks at waiting tasks."""
 
-_SLACK = 0.01  # seconds a slot may be used late; the schedule is slower than the rate by this share
-_GRAIN = 0.003  # at high rates the timer fires this often and grants several turns: waking the loop costs most
+_SLACK = 0.012  # seconds a slot may be used late; the schedule is slower than the rate by this share
+_GRAIN = 0.004  # at high rates one timer serves this many seconds' turns: waking an idle loop costs most
 _PATIENCE = 7  # turns in a row that may pass over a waiting priority
 _WAITS, _GRANTED, _TAKEN, _GONE = "waits", "granted", "taken", "gone"
 

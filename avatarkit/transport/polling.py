@@ -14,6 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from avatarkit.transport.account import Account
     from avatarkit.transport.driver import Driver
 
+_logger = logging.getLogger("avatarkit")
 _REFUSALS = 3  # the same refusal this often in a row is the answer
 _EMPTY = 5  # "done, but without a result" this often in a row is a failure
 _POLL = 2  # the limiter's priority for looks
@@ -207,6 +209,12 @@ class PollHub:
             snapshot = request.read(response)
         except AvatarKitError as error:
             self._look_failed(record, error)
+            return
+        except Exception:
+            # A defect of ours or of aiohttp's must not lose a paid task: say so, and look again later.
+            _logger.exception("a look at task %s failed unexpectedly", record.task_id)
+            record.looks += 1
+            self._reschedule(record)
             return
         record.refusals = 0
         self.settle(record, snapshot)

@@ -238,7 +238,8 @@ class AsyncHiFlyVoices(HiFlyResource):
         Exactly one of *audio*, *audio_url* and *file_id* is given.
 
         Args:
-            audio: a path, bytes or file object, a URL, or an uploaded file. MP3, M4A or WAV, at most 20 MB, 5 s to 3 min.
+            audio: a path, bytes or file object, a URL, or an uploaded file. MP3, M4A or WAV, at most 20 MB, 5 s to
+                3 min.
             audio_url: an address that the vendor can fetch.
             file_id: a file that was uploaded before.
             title: at most 20 characters; the vendor requires one, None sends a unique name.
@@ -280,8 +281,8 @@ class AsyncHiFlyVoices(HiFlyResource):
     ) -> None:
         """Set rate, volume and pitch of a voice, for good. Free.
 
-        The setting belongs to the voice, not to one job: jobs under way on the same voice see it too. All three are sent
-        every time, as decimal strings, since the vendor requires them all.
+        The setting belongs to the voice, not to one job: jobs under way on the same voice see it too. All three are
+        sent every time, as decimal strings, since the vendor requires them all.
 
         Args:
             voice: the voice or its id.
