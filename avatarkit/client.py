@@ -250,7 +250,7 @@ def _unread(response: RawResponse) -> RawResponse:
     return response
 
 
-class Resource:
+class AsyncResource:
     """A group of operations of one client."""
 
     def __init__(self, account: Account) -> None:

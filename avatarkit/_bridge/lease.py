@@ -277,6 +277,12 @@ class _Entered(AbstractContextManager[T]):
             raise
         return bool(call.result())
 
+    def __del__(self) -> None:
+        # An interrupt on the very threshold of __exit__ leaves the block without running it.
+        call: Call | None = getattr(self, "_call", None)
+        if call is not None:
+            call.settle(GeneratorExit())
+
 
 async def _read(items: Iterable[T]) -> AsyncIterator[T]:
     for item in items:

@@ -162,7 +162,7 @@ def _checked(target: str | os.PathLike[str]) -> Path:
     text = os.fspath(target)
     if not isinstance(text, str) or not text:
         raise InvalidRequest("the target must be a path as text")
-    if text.endswith(("/", os.sep)):
+    if text.endswith(("/", os.sep)) or not Path(text).name:
         raise InvalidRequest(f"{text}: is a directory, a file name is needed")
     return Path(text)
 

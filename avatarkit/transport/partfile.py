@@ -220,8 +220,6 @@ def _short(name: str) -> str:
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
-    if not target.name:
-        raise InvalidRequest(f"{target}: is a directory, a file name is needed")
     try:
         found = target.lstat()
     except FileNotFoundError:

@@ -22,12 +22,14 @@ import pytest
 from avatarkit._bridge import (
     Blocking,
     Lease,
-    lease as lease_module,
     shutdown,
     unwrap,
     use_loop_factory,
     wrap,
     wrapping,
+)
+from avatarkit._bridge import (
+    lease as lease_module,
 )
 from avatarkit.errors import BridgeError, ClientClosed, WouldDeadlock
 
@@ -195,7 +197,7 @@ def test_many_threads_share_one_loop(lease: Lease) -> None:
 
 
 def test_anyio_worker_threads_outlive_a_call(lease: Lease) -> None:
-    """anyio ties its worker threads to the loop's root task; calls share one, they do not start their own."""
+    """The library anyio ties its worker threads to the loop's root task; calls share one, they do not start their own."""
 
     async def worker() -> int:
         return await anyio.to_thread.run_sync(threading.get_ident)

@@ -77,6 +77,8 @@ class Origin:
         await answer.prepare(request)
         await answer.write(self.body[start:cut])
         if cut is not None:
+            # The clock moves once the client has read everything: only then is the connection cut.
+            await asyncio.sleep(5)
             assert request.transport is not None
             request.transport.close()
         return answer
@@ -99,10 +101,12 @@ async def origin(**session: Any) -> AsyncIterator[Origin]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with aiohttp.ClientSession(**session) as host.session:
-        yield host
-    await runner.cleanup()
-    await asyncio.sleep(0)
+    try:
+        async with aiohttp.ClientSession(**session) as host.session:
+            yield host
+    finally:
+        await runner.cleanup()
+        await asyncio.sleep(0)
 
 
 def says(status: int, text: str = "", **headers: str) -> Handler:

@@ -137,7 +137,8 @@ def _attribute(types: Types, owner: ast.ClassDef, node: ast.AnnAssign, name: str
     if head(note) == "ClassVar":
         if isinstance(note, ast.Subscript) and types.holds_async(note.slice):
             types.refuse(node, f"the constant {name} holds async objects")
-        yield f"{name}: {types.text(note)} = {owner.name}.{name}"
+        # A base that only promises the constant has none to refer to.
+        yield f"{name}: {types.text(note)}" + (f" = {owner.name}.{name}" if node.value is not None else "")
         return
     yield "@property"
     yield f"def {name}(self) -> {types.text(note)}:"

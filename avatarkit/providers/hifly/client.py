@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Unpack
 
-from avatarkit.client import AsyncClient, ClientOptions, Resource, read_credentials
+from avatarkit.client import AsyncClient, ClientOptions, AsyncResource, read_credentials
 from avatarkit.events import ProgressHook
 from avatarkit.models import (
     Credit,
@@ -33,7 +33,7 @@ from avatarkit.settings import CallOptions
 from avatarkit.transport.sources import Media, as_source
 
 
-class AsyncHiFlyFiles(Resource):
+class AsyncHiFlyFiles(AsyncResource):
     """Uploading files. The methods that take material upload local files by themselves; use this to do it ahead."""
 
     async def create_upload_url(
@@ -92,7 +92,7 @@ class AsyncHiFlyFiles(Resource):
         return await upload(self._account, source, progress=progress, dedupe=dedupe, options=options)
 
 
-class AsyncHiFlyAccount(Resource):
+class AsyncHiFlyAccount(AsyncResource):
     """The account itself."""
 
     async def credit(self, *, options: CallOptions | None = None) -> Credit:

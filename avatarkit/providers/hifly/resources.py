@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from avatarkit.artifacts import AsyncAudio, AsyncVideo
-from avatarkit.client import Resource
+from avatarkit.client import AsyncResource
 from avatarkit.errors import MediaRejected
 from avatarkit.events import ProgressHook
 from avatarkit.models import Avatar, Page, Snapshot, Subtitle, Voice
@@ -24,7 +24,7 @@ from avatarkit.transport.sources import Media
 _FETCH_CODES = ("2013", "2014", "2016")
 
 
-class HiFlyResource(Resource):
+class AsyncHiFlyResource(AsyncResource):
     """What the groups share: checking everything, uploading, submitting."""
 
     async def _prepare(
@@ -64,7 +64,7 @@ class HiFlyResource(Resource):
         return await self._submit(ep.create(endpoint, {**body, **fields}), options, marker=marker, size=size)
 
 
-class AsyncHiFlyAvatars(HiFlyResource):
+class AsyncHiFlyAvatars(AsyncHiFlyResource):
     """Presenters: clone them from a video or a picture, list the public ones."""
 
     async def create_by_video(
@@ -218,7 +218,7 @@ class AsyncHiFlyAvatars(HiFlyResource):
             page += 1
 
 
-class AsyncHiFlyVoices(HiFlyResource):
+class AsyncHiFlyVoices(AsyncHiFlyResource):
     """Voices: clone, tune, list."""
 
     async def create(
@@ -370,7 +370,7 @@ class AsyncHiFlyVoices(HiFlyResource):
             page += 1
 
 
-class AsyncHiFlyVideos(HiFlyResource):
+class AsyncHiFlyVideos(AsyncHiFlyResource):
     """Talking videos."""
 
     async def create_by_tts(
@@ -530,7 +530,7 @@ class AsyncHiFlyVideos(HiFlyResource):
         return await look_once(self, ep.VIDEO_TASK, task_id, options)
 
 
-class AsyncHiFlyAudios(HiFlyResource):
+class AsyncHiFlyAudios(AsyncHiFlyResource):
     """Speech without a picture."""
 
     async def create_by_tts(
@@ -571,7 +571,7 @@ class AsyncHiFlyAudios(HiFlyResource):
 
 
 async def look_once(
-    resource: Resource, endpoint: Endpoint, task_id: str, options: CallOptions | None
+    resource: AsyncResource, endpoint: Endpoint, task_id: str, options: CallOptions | None
 ) -> Snapshot:
     """One look at a task by its id, outside the poll hub."""
     problems: list[str] = []
