@@ -61,6 +61,11 @@ class RawResponse:
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     body: bytes = attrs.field(default=b"", repr=lambda body: f"<{len(body)} bytes>")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The headers may be a live view of the HTTP client's; in another process they are a plain dict.
+        lowered = {str(name).lower(): str(value) for name, value in self.headers.items()}
+        return (RawResponse, (self.status, lowered, self.body))
+
     def json(self) -> Any:
         """The body decoded as JSON; raises ValueError when it is none."""
         return orjson.loads(self.body)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Iterator
 from typing import Any
 
 LOOKS = 3  # a task is done at this look
@@ -129,33 +129,31 @@ def _length(buffer: bytes, end: int) -> int:
     return int(buffer[at + 15 : end].split(b"\r", 1)[0]) if at >= 0 else 0
 
 
-async def _serve(port: Connection) -> None:
+async def _serve() -> None:
     state = State()
     server = await asyncio.get_running_loop().create_server(lambda: Talk(state), "127.0.0.1", 0, backlog=8192)
-    port.send(server.sockets[0].getsockname()[1])
-    await server.serve_forever()
+    print(server.sockets[0].getsockname()[1], flush=True)
+    # The parent holds our standard input: at its end, however it came about, nobody needs us any more.
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
-def _main(port: Connection) -> None:
+def main() -> int:
     pin(1)
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(_serve(port))
+        runner.run(_serve())
+    return 0
 
 
 @contextlib.contextmanager
 def running() -> Iterator[str]:
     """Start the server in its own process and give its base URL; stop it at the end."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_main, args=(there,), daemon=True)
-    process.start()
-    try:
-        if not here.poll(20):
-            raise RuntimeError("the benchmark server did not start")
-        yield f"http://127.0.0.1:{here.recv()}"
-    finally:
-        process.terminate()
-        process.join(5)
+    command = [sys.executable, "-m", "benchmarks.server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
 
 
 def fetch_stats(base: str) -> dict[str, float]:
@@ -168,4 +166,6 @@ def fetch_stats(base: str) -> dict[str, float]:
     return found
 
 
-Case = Callable[[], float]
+
+if __name__ == "__main__":
+    raise SystemExit(main())

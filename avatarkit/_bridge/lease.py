@@ -7,11 +7,20 @@ import sys
 import warnings
 import weakref
 from asyncio import _get_running_loop
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from avatarkit._bridge import process
 from avatarkit._bridge.call import Call, ask_caller, current
@@ -20,6 +29,7 @@ from avatarkit.errors import ClientClosed, WouldDeadlock
 
 P = ParamSpec("P")
 T = TypeVar("T")
+D = TypeVar("D", bound=Mapping[str, Any])
 
 _END: Any = object()
 _warned = False
@@ -137,6 +147,19 @@ class Lease:
                 call.bell.put(partial(function, *args, **kwargs))
 
         return post
+
+    @classmethod
+    def callbacks(cls, options: D, /, *names: str) -> D:
+        """Give a copy of keyword arguments in which the functions called *names* are made by `callback`.
+
+        An entry may be missing, None, one function, or several.
+        """
+        copy: dict[str, Any] = dict(options)
+        for name in copy.keys() & set(names):
+            given = copy[name]
+            single = given is None or callable(given)
+            copy[name] = cls.callback(given) if single else tuple(map(cls.callback, given))
+        return cast("D", copy)
 
     @overload
     @staticmethod

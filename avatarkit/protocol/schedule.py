@@ -1,261 +1,24 @@
 """When to look next at a waiting task, where the provider has no list to look at all tasks at once.
 
-The trade is looks against notice delay. With hazard ``h(t)`` (the chance that a task still running at age
-``t`` ends in the next second) the product of looks and mean delay is least when the interval is
-proportional to ``1/sqrt(h)``; it is then half the square of the integral of ``sqrt(f·S)`` (density times
-survival). So the next look is due when ``LOOK_RATE · ∫ sqrt(h)`` has grown by one since this one: an
-integral, not the hazard here and now, because the hazard of a young task is near nothing and an interval
-taken from it would leap over the whole time in which tasks end.
+The trade is looks against notice delay. With hazard ``h(t)`` (the chance that a task still running at age ``t``
+ends in the next second) the product of looks and mean delay is least when the interval is proportional to
+``1/sqrt(h)``; it is then half the square of the integral of ``sqrt(f·S)`` (density times survival). So the
+next look is due when ``LOOK_RATE · ∫ sqrt(h)`` has grown by one since this one: an integral, not the hazard
+here and now, because the hazard of a young task is near nothing and an interval taken from it would leap over
+the whole time in which tasks end. Since ``∫ sqrt(h)`` scales with the square root of the duration, so do looks
+and delays: that is what makes their product least over a mix of short and long tasks too.
 
-Durations are modelled per kind as log-normal around a median that is a power of the task's size, plus a
-small share of strays with a long tail, which keeps the model honest about tasks that end early or hang. All
-is learned from what looks can tell, namely "still running at *low*, done at *high*". Pure arithmetic: no
-clock, no randomness.
+A pure function: no clock, no randomness, no I/O.
 """
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import NamedTuple
+from avatarkit.protocol.durations import Durations
 
-import attrs
+__all__ = ["LOOK_RATE", "Durations", "next_delay", "progress"]
 
 LOOK_RATE = 1.0
 """Looks per square root of a second at tightness 1: about 12 looks and 6 s of delay for a two-minute task."""
-
-_WINDOW = 256.0  # older observations fade with this time constant, counted in observations
-_SLOPE, _SLOPE_WEIGHT = 0.7, 1.0  # what is believed of size before anything was seen, and how firmly
-_DOUBT = 0.5  # how far off the provider's table may be, as a standard deviation of the logarithm
-_PRIOR_SPREADS = 3.0  # how many observations the table's spread is worth
-_SIGMA_STEP = math.log(1.1)
-_SIGMAS = (0.05, 2.5)
-_STRAY_SHAPE = 1.5
-_TINY, _HUGE = 1e-3, 1e7
-
-
-class _Curve(NamedTuple):
-    """Cumulative looks against age, both scaled to a median of one; straight between the knots."""
-
-    ages: list[float]
-    looks: list[float]
-
-
-class _Fit(NamedTuple):
-    center: float
-    slope: float
-    sigma: float
-    curve: _Curve
-
-
-@lru_cache(maxsize=256)
-def _curve(sigma_step: int, stray_step: int) -> _Curve:
-    """Integrate ``sqrt(hazard)`` for a spread and a share of strays, both rounded: few curves exist."""
-    sigma, strays = math.exp(sigma_step * _SIGMA_STEP), math.pow(0.5, stray_step)
-    knots = {math.exp(sigma * step / 4) for step in range(-20, 21)}
-    knots |= {math.exp(step / 4) for step in range(-20, 25)}
-    ages, looks = [0.0], [0.0]
-    for age in sorted(knots):
-        width = (age - ages[-1]) / 4
-        middles = (ages[-1] + width * (part + 0.5) for part in range(4))
-        looks.append(looks[-1] + width * sum(math.sqrt(_hazard(u, sigma, strays)) for u in middles))
-        ages.append(age)
-    return _Curve(ages, looks)
-
-
-def _hazard(age: float, sigma: float, strays: float) -> float:
-    z = math.log(age) / sigma
-    alive = 0.5 * math.erfc(z / math.sqrt(2.0))
-    ends = math.exp(-0.5 * z * z) / (sigma * age * math.sqrt(2.0 * math.pi))
-    tail = 1.0 / (1.0 + math.pow(age, _STRAY_SHAPE))
-    tail_ends = _STRAY_SHAPE * math.pow(age, _STRAY_SHAPE - 1.0) * tail * tail
-    return ((1.0 - strays) * ends + strays * tail_ends) / ((1.0 - strays) * alive + strays * tail)
-
-
-@attrs.define
-class _Moments:
-    """Fading, centred sums of logarithms: ``x`` of size, ``y`` of duration."""
-
-    n: float = 0.0
-    x: float = 0.0
-    y: float = 0.0
-    xx: float = 0.0
-    xy: float = 0.0
-    yy: float = 0.0
-
-    def add(self, x: float, y: float, spread: float) -> None:
-        """Take in one observation whose ``y`` is itself uncertain by the variance *spread*."""
-        keep = 1.0 - 1.0 / _WINDOW
-        self.n = self.n * keep + 1.0
-        dx, dy = x - self.x, y - self.y
-        self.x += dx / self.n
-        self.y += dy / self.n
-        self.xx = self.xx * keep + dx * (x - self.x)
-        self.xy = self.xy * keep + dx * (y - self.y)
-        self.yy = self.yy * keep + dy * (y - self.y) + spread
-
-
-@attrs.define
-class Durations:
-    """What is known of how long tasks of one kind take.
-
-    Starts from the provider's table and learns from every finished task. Small (some twenty numbers), so
-    one can be kept per kind and account.
-
-    Attributes:
-        median: seconds in which half of the tasks are done, by the provider's table. Above 0.
-        p95: seconds in which 95 of 100 are done. Above *median*, else it is taken as three times the median.
-
-    """
-
-    median: float
-    p95: float
-    _count: int = attrs.field(default=0, init=False)
-    _strays: float = attrs.field(default=0.0, init=False)
-    _all: _Moments = attrs.field(factory=_Moments, init=False, repr=False)
-    _sized: _Moments = attrs.field(factory=_Moments, init=False, repr=False)
-    _plain_fit: _Fit = attrs.field(init=False, repr=False, eq=False)
-    _sized_fit: _Fit | None = attrs.field(default=None, init=False, repr=False, eq=False)
-
-    def __attrs_post_init__(self) -> None:
-        if not (math.isfinite(self.median) and self.median > 0.0):
-            raise ValueError(f"median must be above 0 seconds, got {self.median!r}")
-        if not (math.isfinite(self.p95) and self.p95 > self.median):
-            self.p95 = 3.0 * self.median
-        self._learn()
-
-    @property
-    def samples(self) -> int:
-        """How many finished tasks were observed."""
-        return self._count
-
-    def expected(self, size: float | None = None) -> float:
-        """The median duration in seconds of a task of this *size* (None: not known)."""
-        return self._of(size)[1]
-
-    def observe(self, low: float, high: float, size: float | None = None) -> None:
-        """Learn from one finished task.
-
-        Args:
-            low: its age in seconds at the last look that found it running; 0 when there was none.
-            high: its age at the first look that found it done. Equal to *low* when the moment is known.
-            size: seconds of audio or characters of text, the same unit for the whole kind; None: not known.
-
-        Nonsense (not finite, nothing positive) is ignored.
-
-        """
-        if not (math.isfinite(low) and math.isfinite(high)) or high <= 0.0:
-            return
-        top = math.log(min(max(high, _TINY), _HUGE))
-        # A first look that finds the task done says little of how early it ended: e**2 before it at most.
-        bottom = max(math.log(min(max(low, _TINY * 0.1), _HUGE)), top - 2.0)
-        x = _log_size(size)
-        fit = self._plain_fit if x is None or self._sized_fit is None else self._sized_fit
-        center = fit.center + (fit.slope * x if x is not None else 0.0)
-        y, spread = _impute(min(bottom, top), top, center, fit.sigma)
-        reach = 3.0 * max(fit.sigma, 0.25)
-        stray = abs(y - center) > reach
-        y = min(max(y, center - reach), center + reach)
-        self._count += 1
-        self._strays = self._strays * (1.0 - 1.0 / _WINDOW) + stray
-        self._all.add(0.0, y, spread)
-        if x is not None:
-            self._sized.add(x, y, spread)
-        self._learn()
-
-    def gap(self, age: float, size: float | None, looks: float) -> float:
-        """Seconds from *age* until the schedule has grown by *looks* looks; infinite far beyond the model."""
-        fit, median = self._of(size)
-        ages, cumulated = fit.curve
-        scaled = age / median
-        at = bisect_right(ages, scaled)
-        if at == len(ages):
-            return math.inf
-        left, base = ages[at - 1], cumulated[at - 1]
-        done = base + (scaled - left) * (cumulated[at] - base) / (ages[at] - left)
-        goal = done + looks / math.sqrt(median)
-        at = bisect_left(cumulated, goal, at)
-        if at == len(ages):
-            return math.inf
-        left, base = ages[at - 1], cumulated[at - 1]
-        return (left + (goal - base) * (ages[at] - left) / (cumulated[at] - base) - scaled) * median
-
-    def share(self, age: float, size: float | None) -> float:
-        """The mean of ``age / duration`` over the tasks of this *size* that are still running at *age*."""
-        fit, median = self._of(size)
-        sigma = fit.sigma
-        z = math.log(age / median) / sigma
-        alive = math.erfc(z / math.sqrt(2.0))
-        if alive < 1e-300:
-            return 1.0
-        return age / median * math.exp(0.5 * sigma * sigma) * math.erfc((z + sigma) / math.sqrt(2.0)) / alive
-
-    def to_dict(self) -> dict[str, float]:
-        """All that was learned, as a small dict of floats; see :meth:`from_dict`."""
-        state = {"median": self.median, "p95": self.p95, "count": float(self._count), "strays": self._strays}
-        for name, sums in (("all", self._all), ("sized", self._sized)):
-            state |= {f"{name}.{field}": value for field, value in attrs.asdict(sums).items()}
-        return state
-
-    @classmethod
-    def from_dict(cls, state: Mapping[str, float]) -> Durations:
-        """Rebuild from :meth:`to_dict`.
-
-        Missing or unusable numbers mean that nothing was learned; only ``median`` and ``p95`` must be there
-        (KeyError, ValueError).
-        """
-        new = cls(float(state["median"]), float(state["p95"]))
-        try:
-            sums = [
-                _Moments(
-                    **{field.name: float(state[f"{name}.{field.name}"]) for field in attrs.fields(_Moments)}
-                )
-                for name in ("all", "sized")
-            ]
-            count, strays = float(state["count"]), float(state["strays"])
-        except (KeyError, TypeError, ValueError):
-            return new
-        if _sane(count, strays, *sums):
-            new._count, new._strays = int(count), strays
-            new._all, new._sized = sums
-            new._learn()
-        return new
-
-    def _of(self, size: float | None) -> tuple[_Fit, float]:
-        fit = self._sized_fit
-        if size is None or fit is None or not size > 0.0:
-            fit = self._plain_fit
-            return fit, math.exp(fit.center)
-        center = fit.center + fit.slope * math.log(size)
-        return fit, math.exp(min(max(center, -6.9), 16.1))
-
-    def _learn(self) -> None:
-        """Turn the sums into the two fits: one blind to size, one that uses it."""
-        prior, table = math.log(self.median), math.log(self.p95 / self.median) / 1.645
-        sums = self._all
-        mean = (sums.n * sums.y + 0.5 * prior) / (sums.n + 0.5)
-        wrong = sums.n * 0.5 / (sums.n + 0.5) * (sums.y - prior) ** 2 if sums.n < 4.0 else 0.0
-        self._plain_fit = self._shape(mean, 0.0, sums.yy + wrong, sums.n, table)
-        sums = self._sized
-        if sums.n == 0.0:
-            self._sized_fit = None
-            return
-        slope = (sums.xy + _SLOPE_WEIGHT * _SLOPE) / (sums.xx + _SLOPE_WEIGHT)
-        slope = min(max(slope, 0.0), 2.0)
-        left = max(sums.yy - 2.0 * slope * sums.xy + slope * slope * sums.xx, 0.0)
-        mean = (sums.n * sums.y + 0.5 * mean) / (sums.n + 0.5)
-        self._sized_fit = self._shape(mean - slope * sums.x, slope, left, sums.n, table)
-
-    def _shape(self, center: float, slope: float, squares: float, n: float, table: float) -> _Fit:
-        variance = (_PRIOR_SPREADS * table * table + squares) / (_PRIOR_SPREADS + n)
-        # Not knowing the median well widens what is to be expected.
-        variance += 1.0 / (1.0 / (_DOUBT * _DOUBT) + n / variance)
-        sigma = min(max(math.sqrt(variance), _SIGMAS[0]), _SIGMAS[1])
-        strays = (0.5 + self._strays) / (5.0 + min(self._count, _WINDOW))
-        curve = _curve(round(math.log(sigma) / _SIGMA_STEP), round(-math.log2(strays)))
-        return _Fit(center, slope, sigma, curve)
 
 
 def next_delay(
@@ -267,7 +30,7 @@ def next_delay(
     retry_after: float | None = None,
     tightness: float = 1.0,
     shortest: float = 1.0,
-    longest: float = 60.0,
+    longest: float = 120.0,
 ) -> float:
     """Seconds from now until the next look at a task that is *age* seconds old and was found running.
 
@@ -302,36 +65,3 @@ def progress(durations: Durations, age: float, size: float | None = None) -> flo
     if not age > 0.0:
         return 0.0
     return min(max(durations.share(age, size), 0.0), 0.99)
-
-
-def _log_size(size: float | None) -> float | None:
-    if size is None or not (math.isfinite(size) and size > 0.0):
-        return None
-    return math.log(min(max(size, 1e-3), 1e9))
-
-
-def _impute(low: float, high: float, center: float, sigma: float) -> tuple[float, float]:
-    """Mean and variance of a log-duration known to lie in an interval, by the current model.
-
-    The model is widened for it, or a wrong one would confirm itself: seen from far away, all that an interval
-    says is "at the end that is nearer to what I believe".
-    """
-    width = high - low
-    sigma = max(sigma, 0.7)
-    if width < 0.5 * sigma:
-        return (low + high) / 2.0, width * width / 12.0
-    a, b = (low - center) / sigma, (high - center) / sigma
-    inside = 0.5 * (math.erfc(a / math.sqrt(2.0)) - math.erfc(b / math.sqrt(2.0)))
-    if inside < 1e-3:
-        return (low + high) / 2.0, width * width / 12.0
-    at_a, at_b = (math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi) for z in (a, b))
-    shift = (at_a - at_b) / inside
-    variance = 1.0 + (a * at_a - b * at_b) / inside - shift * shift
-    return min(max(center + sigma * shift, low), high), max(variance, 0.0) * sigma * sigma
-
-
-def _sane(count: float, strays: float, *sums: _Moments) -> bool:
-    numbers = [count, strays, *(value for part in sums for value in attrs.astuple(part))]
-    if not all(math.isfinite(value) for value in numbers):
-        return False
-    return min(count, strays, *(min(part.n, part.xx, part.yy) for part in sums)) >= 0.0

@@ -12,6 +12,7 @@ from avatarkit.protocol.fakewire import FakeResponse
 from avatarkit.sandbox.faults import GATEWAY_PAGE, Fault, FaultKind
 
 _STATUS_FIELDS = frozenset({"status", "task_status", "synthesisstatus", "trainstatus", "state"})
+_HUGE = 64 * 1024 * 1024
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json; charset=utf-8"
 
@@ -50,6 +51,9 @@ def distort(fault: Fault, reply: FakeResponse, expire: Callable[[str], str]) -> 
         return attrs.evolve(reply, headers={**reply.headers, "content-type": _HTML})
     if fault.kind is FaultKind.HTML_AS_JSON:
         return attrs.evolve(reply, headers={**reply.headers, "content-type": _JSON}, body=GATEWAY_PAGE)
+    if fault.kind is FaultKind.HUGE and reply.body.startswith(b"{"):
+        padding = b"x" * (_HUGE if fault.size is None else fault.size)
+        return attrs.evolve(reply, body=b'{"x_padding":"' + padding + b'",' + reply.body[1:])
     if fault.kind is FaultKind.INVALID_UTF8:
         # Inside a string, so that only the encoding is wrong and not the JSON.
         return attrs.evolve(reply, body=reply.body.replace(b'":"', b'":"\xff\xfe', 1))
@@ -61,7 +65,7 @@ def _distort_fields(fault: Fault, reply: FakeResponse, expire: Callable[[str], s
         data = orjson.loads(reply.body)
     except ValueError:
         return reply
-    if fault.kind is FaultKind.CHANGE_FIELDS:
+    if fault.kind is FaultKind.CHANGE_FIELDS and isinstance(data, dict):
         merged = {**data, **fault.fields}
         changed = {
             name: value for name, value in merged.items() if name not in fault.fields or value is not None
@@ -134,6 +138,7 @@ _CHANGES: dict[FaultKind, Callable[[Fault, Callable[[str], str]], _Leaf]] = {
     FaultKind.STRINGS_AS_NUMBERS: _numbers,
     FaultKind.CODE_AS_STRING: _code,
     FaultKind.EXTRA_FIELDS: _same,
+    FaultKind.CHANGE_FIELDS: _same,
 }
 
 

@@ -18,12 +18,12 @@ from avatarkit.transport.clock import in_thread
 
 PIECE = 256 * 1024
 _WRITE_SIZE = 1024 * 1024
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 # A prime length, so that a resume at the wrong offset never happens to fit.
 _BLOCK = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(2048))[:65_521]
 
 
-class TooLarge(Exception):  # noqa: N818 - it becomes an answer, nobody has to handle it
+class TooLarge(Exception):
     """The upload is larger than the sandbox takes."""
 
 

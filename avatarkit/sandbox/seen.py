@@ -112,7 +112,7 @@ class Seen:
             "uploads": dict(self.uploads),
             "authorization": list(self.authorization),
             "callbacks": list(self.callbacks),
-            "faults": dict(self.faults),
+            "faults": {str(kind): count for kind, count in self.faults.items()},
             "bytes_served": self.bytes_served,
             "bytes_received": self.bytes_received,
             "downloads": self.downloads,

@@ -324,9 +324,9 @@ class SandboxServer:
         if fault and kind is FaultKind.DRIP:
             step = fault.size or 1
         for offset in range(0, 0 if request.method == "HEAD" else end, step):
-            await response.write(await read(offset, min(step, end - offset)))
-            if fault and kind is FaultKind.DRIP:
+            if fault and kind is FaultKind.DRIP and offset:
                 await self._pause(fault.delay)
+            await response.write(await read(offset, min(step, end - offset)))
         if kind is FaultKind.CUT and request.transport is not None:
             request.transport.close()
             return response

@@ -134,16 +134,18 @@ def _skin_box(ycc: npt.NDArray[np.int16]) -> tuple[float, float, float] | None:
 
 def _on_lips(image: Image.Image, mouth: Box) -> Box:
     """*mouth* moved up or down onto the row where it is reddest and darkest, if there is one nearby."""
-    reach = mouth.width * 0.35
+    reach = mouth.width * 0.85
     area = (mouth.left, mouth.centre[1] - reach, mouth.left + mouth.width, mouth.centre[1] + reach)
     box = tuple(round(v) for v in area)
     if box[0] < 0 or box[1] < 0 or box[2] > image.width or box[3] > image.height or box[3] - box[1] < 8:
         return mouth
     ycc = np.asarray(image.crop(box).convert("YCbCr")).astype(float)  # type: ignore[arg-type]
-    score = (ycc[..., 2] - 0.6 * ycc[..., 0]).mean(1)
+    score = (ycc[..., 2] - 0.25 * ycc[..., 0]).mean(1)
     score = np.convolve(score, np.ones(3) / 3, "same")
-    score[[0, -1]] = score.min()
-    if score.max() - np.median(score) < 4:
+    score -= np.median(score)
+    if score[1:-1].max() < 2.5:
         return mouth
+    score *= np.exp(-0.5 * np.linspace(-1, 1, len(score)) ** 2)
+    score[[0, -1]] = 0  # the ends of the smoothing see less than a full window
     middle = box[1] + float(score.argmax())
     return Box(mouth.left, middle - mouth.height / 2, mouth.width, mouth.height)

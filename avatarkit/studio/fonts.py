@@ -45,7 +45,7 @@ def font_for(text: str, size: float, name: str | None = None) -> Font:
     for source in (*_named(name), *_files()):
         try:
             font = ImageFont.truetype(source, max(4.0, size))
-        except OSError:
+        except (OSError, ValueError):  # a name may hold anything, a NUL too
             continue
         lacking = sum(not has_glyph(font, c) for c in wanted)
         if lacking == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -99,7 +100,7 @@ def cut(words: Sequence[Word], fits: Callable[[str], tuple[str, ...] | None]) ->
             close()
     close()
     # One phrase leaves when the next one comes.
-    following = [cue.start_s for cue in cues[1:]] + [float("inf")]
+    following = [*(cue.start_s for cue in cues[1:]), math.inf][: len(cues)]
     return [
         attrs.evolve(cue, end_s=min(cue.end_s, start)) for cue, start in zip(cues, following, strict=True)
     ]

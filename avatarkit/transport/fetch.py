@@ -29,6 +29,9 @@ _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PAGES = frozenset({"text/html", "application/xhtml+xml", "application/json", "application/xml", "text/xml"})
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
+# aiohttp holds up to twice this much before it stops reading from the socket.
+_READ_BUFFER = int(__import__("os").environ.get("RB", 1<<20))
+
 # Progress is told in steps of at least this many bytes.
 _STEP = 128 * 1024
 
@@ -173,7 +176,7 @@ class Fetch:
                 allow_redirects=False,
                 auto_decompress=False,
                 raise_for_status=False,
-                read_bufsize=PIECE,
+                read_bufsize=_READ_BUFFER,
                 middlewares=(without_credentials,),
                 proxy=how.proxy_for(str(url)) if how.proxy_for else None,
                 timeout=limit,

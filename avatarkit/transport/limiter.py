@@ -5,9 +5,9 @@ Invariants, all on the thread of the event loop:
 1. A turn is granted only while fewer than ``in_progress`` requests are started and not done, the rate
    allows one, and no cool-down runs. Each turn is given back exactly once: by ``done()``, or by the limiter
    when its waiter was cancelled before it could use the turn.
-2. Turns follow a schedule of slots ``1.012 / per_second`` apart. A slot is never used early, and at most 10
+2. Turns follow a schedule of slots ``1.012 / per_second`` apart. A slot is never used early, and at most 12
    ms late (a later one moves the schedule). So no window of a second sees more than ``per_second`` starts
-   (``burst - 1`` more after a silence) although the loop's timers fire a millisecond late. The price: one
+   (``burst - 1`` more after a silence) although the loop's timers fire a millisecond late. The price: 1.2
    percent of the rate.
 3. Nobody overtakes: while anyone waits, ``try_start`` refuses. Waiters are served by priority, then in
    order of arrival; a priority that was passed over seven times in a row gets the eighth turn.

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Protocol
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
+
+# The kernel would take several megabytes at once. On a slow line that makes progress a lie, and the silence
+# after the last byte looks like a stall.
+_MAX_UNSENT = 256 * 1024
 
 # A slice that a slow uplink (5 KB/s) still moves within the default stall limit of a minute.
 _SLICE = 256 * 1024
@@ -69,6 +75,7 @@ class BodyPayload(Payload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Send the whole body; *content_length* is its own length, since that is what the header says."""
         self.complete = False
+        _keep_queue_short(writer)
         if self._started is not None:
             self._started()
         async with aclosing(self._read()) as pieces:
@@ -96,3 +103,12 @@ class BodyPayload(Payload):
             close = getattr(pieces, "aclose", None)
             if close is not None:
                 await close()
+
+
+def _keep_queue_short(writer: AbstractStreamWriter) -> None:
+    transport = getattr(writer, "transport", None)
+    plug = transport.get_extra_info("socket") if transport is not None else None
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if plug is not None and option is not None:
+        with contextlib.suppress(OSError, AttributeError):
+            plug.setsockopt(socket.IPPROTO_TCP, option, _MAX_UNSENT)

@@ -109,7 +109,7 @@ def test_long_text_stays_small() -> None:
     said = speak(text, rate=2.0)
     assert len(text) > 10_000
     assert said.samples.nbytes < 120_000_000
-    assert said.duration_s > 600
+    assert said.duration_s > 500
     assert len(said.words) > 3000
 
 

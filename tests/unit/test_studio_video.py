@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -59,10 +60,8 @@ def _sound(path: Path) -> npt.NDArray[np.float32]:
 def _openness(frames: _Frames, face: Face) -> npt.NDArray[np.float64]:
     """Dark and reddish pixels around the mouth, per frame: the inside of an open mouth and nothing else there."""
     (x, y), half = face.mouth.centre, face.mouth.width / 2
-    area = frames[:, int(y - half) : int(y + 1.6 * half), int(x - 1.3 * half) : int(x + 1.3 * half)].astype(
-        int
-    )
-    inside = (area[..., 0] < 125) & (area[..., 1] < 50) & (area[..., 2] < 60)
+    area = frames[:, int(y - 0.5 * half) : int(y + 1.1 * half), int(x - half) : int(x + half)].astype(int)
+    inside = (area[..., 0] < 95) & (area[..., 1] < 45) & (area[..., 2] < 55)
     return inside.sum((1, 2)).astype(float)
 
 
@@ -125,7 +124,7 @@ def test_subtitles_only_when_asked(tmp_path: Path, portrait: Path, said: Speech)
     """The box shows white text while words are spoken, if and only if a style was given; nothing else changes."""
     render_video(tmp_path / "with.mp4", speech=said, picture=portrait, subtitle=_BOX)
     render_video(tmp_path / "without.mp4", speech=said, picture=portrait)
-    with_text, without = _frames(tmp_path / "with.mp4"), _frames(tmp_path / "without.mp4")
+    with_text, without = _frames(tmp_path / "with.mp4")[::6], _frames(tmp_path / "without.mp4")[::6]
     box = np.s_[:, 533:587, 30:330]
     assert ((with_text[box].min(3) > 235).sum((1, 2)) > 100).mean() > 0.8
     assert (without[box].min(3) > 235).sum() == 0
@@ -169,8 +168,8 @@ def test_phrases_fit_and_follow_each_other() -> None:
     words = [Word(f"w{n}. " if n == 3 else f"w{n} ", n * 0.5, n * 0.5 + 0.4) for n in range(9)]
     cues = cut(words, lambda phrase: (phrase,) if len(phrase) <= 11 else None)
     assert " ".join(cue.lines[0] for cue in cues) == "w0 w1 w2 w3. w4 w5 w6 w7 w8"
-    assert [cue.lines[0] for cue in cues] == ["w0 w1 w2", "w3.", "w4 w5 w6", "w7 w8"]
-    assert all(a.end_s <= b.start_s for a, b in zip(cues, cues[1:], strict=False))
+    assert [cue.lines[0] for cue in cues] == ["w0 w1 w2", "w3.", "w4 w5 w6 w7", "w8"]
+    assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(cues))
     assert cut([], lambda phrase: (phrase,)) == []
 
 
@@ -266,7 +265,11 @@ def test_bad_material_is_refused(tmp_path: Path, portrait: Path) -> None:
 def test_interrupted_film_is_removed(tmp_path: Path, portrait: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If rendering fails midway, the unfinished file goes."""
     calls = iter(range(5))
-    monkeypatch.setattr("avatarkit.studio.subtitle.Subtitles.burn", lambda *_: next(calls) and None)
+
+    def stop_at_the_fifth(*_: object) -> None:
+        next(calls)
+
+    monkeypatch.setattr("avatarkit.studio.subtitle.Subtitles.burn", stop_at_the_fifth)
     with pytest.raises(StopIteration):
         render_video(tmp_path / "a.mp4", speech=speak("Hello there"), picture=portrait, subtitle=_BOX)
     assert not (tmp_path / "a.mp4").exists()
@@ -330,7 +333,7 @@ def test_odd_marks_are_ignored(mark: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(1, 8))
-@pytest.mark.parametrize("size", [(720, 1280), (600, 600), (1280, 720)])
+@pytest.mark.parametrize("size", [(360, 640), (300, 300), (640, 360)])
 def test_estimate_finds_the_face(seed: int, size: tuple[int, int]) -> None:
     """On portraits it was not told about, the estimate puts the mouth within a quarter of a head of its place."""
     image, known = draw_portrait(seed, size)

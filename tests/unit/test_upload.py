@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,7 +69,11 @@ async def store(**session: Any) -> AsyncIterator[Store]:
     app.router.add_route("*", "/{path:.*}", host.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    listener = socket.socket()
+    # Small, so that a server that stops reading is felt by the client.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    listener.bind(("127.0.0.1", 0))
+    await web.SockSite(runner, listener).start()
     host.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
         async with aiohttp.ClientSession(**session) as host.session:
@@ -78,11 +83,15 @@ async def store(**session: Any) -> AsyncIterator[Store]:
         await asyncio.sleep(0)
 
 
-def says(status: int, text: str = "", *, read: bool = True) -> Callable[[web.Request], Awaitable[web.Response]]:
+def says(
+    status: int, text: str = "", *, read: bool = True
+) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
         if read:
             await request.read()
-        return web.Response(status=status, text=text, headers={"Location": "/elsewhere"} if status == 307 else {})
+        return web.Response(
+            status=status, text=text, headers={"Location": "/elsewhere"} if status == 307 else {}
+        )
 
     return answer
 
@@ -110,7 +119,12 @@ async def test_what_goes_over_the_wire() -> None:
 @pytest.mark.parametrize(
     ("status", "text", "code", "retry"),
     [
-        (403, "<Error><Code>SignatureDoesNotMatch</Code><Message>m</Message></Error>", "SignatureDoesNotMatch", True),
+        (
+            403,
+            "<Error><Code>SignatureDoesNotMatch</Code><Message>m</Message></Error>",
+            "SignatureDoesNotMatch",
+            True,
+        ),
         (403, "<Error><Code> AccessDenied </Code></Error>", "AccessDenied", True),
         (400, "<Error><Code>EntityTooLarge</Code></Error>", "EntityTooLarge", False),
         (400, "<Error><Code>RequestTimeout</Code></Error>", "RequestTimeout", True),
@@ -326,7 +340,9 @@ async def test_failed_upload_is_taken_over() -> None:
     """A failure reaches its own caller alone; one of the waiting takes over for the rest."""
     cache, uploads = UploadCache(clock=VirtualClock()), Uploads()
     uploads.fail_first = 2
-    results = await asyncio.gather(*(cache.get("a", "mp4", uploads) for _ in range(5)), return_exceptions=True)
+    results = await asyncio.gather(
+        *(cache.get("a", "mp4", uploads) for _ in range(5)), return_exceptions=True
+    )
     assert [str(result) for result in results] == ["number 1", "number 2", "file-3", "file-3", "file-3"]
 
 

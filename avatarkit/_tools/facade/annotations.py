@@ -214,6 +214,38 @@ class Types:
             )
         return f"{lease}.callback({given})"
 
+    def keywords(self, name: str, node: ast.expr, lease: str) -> str:
+        """The expression that hands ``**name`` over: functions in a TypedDict run in the caller's thread too."""
+        node = unquoted(node)
+        if self.names_twin(node):
+            self.refuse(node, f"**{name} may hold async objects")
+        if not (
+            isinstance(node, ast.Subscript) and head(node) == "Unpack" and isinstance(node.slice, ast.Name)
+        ):
+            return name
+        found = self.package.definition(self.package.resolve(self.module, node.slice.id))
+        if found is None or not isinstance(found[1], ast.ClassDef):
+            return name
+        there = self.elsewhere(found[0])
+        functions = []
+        for field in found[1].body:
+            if isinstance(field, ast.AnnAssign):
+                if there.names_twin(field.annotation):
+                    self.refuse(node, f"{found[1].name}.{ast.unparse(field.target)} may hold async objects")
+                if there.names_function(field.annotation):
+                    functions.append(repr(ast.unparse(field.target)))
+        return f"{lease}.callbacks({name}, {', '.join(functions)})" if functions else name
+
+    def names_function(self, node: ast.expr) -> bool:
+        """Whether the type mentions a function, through aliases too."""
+        for name in names_in(node):
+            if name.id == "Callable":
+                return True
+            alias = self.package.alias(self.module, name.id)
+            if alias and self.elsewhere(alias[0]).names_function(alias[1]):
+                return True
+        return False
+
     def is_hook_class(self, node: ast.expr) -> bool:
         """Whether the type is a protocol of this package whose ``__call__`` returns None."""
         found = (

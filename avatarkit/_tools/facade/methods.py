@@ -159,7 +159,7 @@ class Method:
         gives = ast.unparse(self.gives)
         yield from self._define(self.types.text(self.gives))
         if self.node.name == "__aenter__":
-            if gives == "Self":
+            if gives in {"Self", self.owner}:
                 yield "    self._arrive(self._async.__aenter__)"
                 yield "    return self"
             else:
@@ -289,9 +289,9 @@ def arguments(node: Function, types: Types, lease: str, *, skip_first: bool = Tr
         out.append(f"*{given}")
     out += [f"{a.arg}={_passed(a, node, types, lease)}" for a in spec.kwonlyargs]
     if spec.kwarg:
-        if spec.kwarg.annotation is not None and types.holds_async(spec.kwarg.annotation):
-            types.refuse(spec.kwarg, f"{node.name}(**{spec.kwarg.arg}) may hold async objects")
-        out.append(f"**{spec.kwarg.arg}")
+        if spec.kwarg.annotation is None:
+            types.refuse(spec.kwarg, f"{node.name}({spec.kwarg.arg}) has no annotation")
+        out.append(f"**{types.keywords(spec.kwarg.arg, spec.kwarg.annotation, lease)}")
     return ", ".join(out)
 
 

@@ -14,7 +14,7 @@ SKIPPED = ("_sync", "_tools", "_bridge", "testing", "cli")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """The source holds something that has no blocking twin; the message says where and why."""
 
     def __init__(self, module: Module, node: ast.AST | None, why: str) -> None:

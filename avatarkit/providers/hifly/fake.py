@@ -213,7 +213,8 @@ def _avatar_list(call: Call) -> FakeResponse:
 
 def _voice_create(call: Call) -> FakeResponse:
     title = text_of(call.body, "title", 20, required=True)
-    if integer(call.body, "voice_type", (8,)) is None or call.body.get("languages", "zh") not in LANGUAGES:
+    language = text_of(call.body, "languages", 40) or "zh"
+    if integer(call.body, "voice_type", (8,)) is None or language not in LANGUAGES:
         raise Refused(11)
     call.need_plan()
     source, _ = call.media(VOICE_SAMPLE)

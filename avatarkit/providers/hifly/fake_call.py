@@ -75,7 +75,7 @@ VOICE_SAMPLE: Final[Media] = ("audio_url", "audio_file_id", _AUDIO, 20 * _MB, 20
 DRIVING_AUDIO: Final[Media] = ("audio_url", "audio_file_id", _AUDIO, 100 * _MB, 2013)
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is not an error of ours
+class Refused(Exception):
     """The vendor says no, with HTTP 200 and this code."""
 
     def __init__(self, code: int) -> None:
@@ -129,7 +129,7 @@ def page_of(query: Mapping[str, str], default_kind: int) -> tuple[int, int, int]
     values = []
     for name, default in (("page", 1), ("size", 20), ("kind", default_kind)):
         raw = query.get(name, str(default))
-        if not raw.isascii() or not raw.isdigit() or int(raw) < 1:
+        if len(raw) > 9 or not raw.isascii() or not raw.isdigit() or int(raw) < 1:
             raise Refused(11)
         values.append(int(raw))
     page, size, kind = values
