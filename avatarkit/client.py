@@ -146,8 +146,15 @@ class AsyncClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Finish submissions that are under way, end all waits, close every connection. May be called twice."""
-        await self._account.aclose()
+        """Finish submissions that are under way, end all waits, close every connection. May be called twice.
+
+        It is carried to its end also inside a cancelled scope: what was paid for is not cut off half-way.
+        """
+        from anyio import CancelScope
+
+        # anyio cancels every await of a cancelled scope anew; clean-up needs a shield against that.
+        with CancelScope(shield=True):
+            await self._account.aclose()
 
     @property
     def closed(self) -> bool:

@@ -5,9 +5,9 @@ hand-written baselines take turns in one run: a token bucket (one second's worth
 is one) and ``asyncio.Semaphore(1)`` held over ``sleep(1 / rate)``. Beside them a bare timer that does no more
 than wake as many tasks: the floor.
 
-Costs are CPU time of the process. They are taken in rounds of their own, with a spinning process of the lowest
-priority on the same core: on a virtual machine a core that has fallen asleep charges some 200 us to whoever is
-woken on it, ten times what the limiter does. The cost with a sleeping core is printed too.
+Costs are CPU time of the process. They are taken in rounds of their own, with a spinning process of the
+lowest priority on the same core: on a virtual machine a core that has fallen asleep charges some 200 us to
+whoever is woken on it, ten times what the limiter does. The cost with a sleeping core is printed too.
 
     python -m benchmarks.limiter [seconds per case]
 """
@@ -222,8 +222,8 @@ def main() -> int:
         table = measure(rate, seconds, 3)
         for name, row in table.items():
             fifo = "yes" if row["fifo"] else "no"
-            print(f"{name:20}{rate:8.0f}{row['achieved']:10.3f}{row['first']:9.3f}{row['worst']:9.3f}", end="")
-            print(f"{fifo:>6}{row['warm']:11.1f}{row['cost']:15.1f}")
+            print(f"{name:20}{rate:8.0f}{row['achieved']:10.3f}{row['first']:9.3f}", end="")
+            print(f"{row['worst']:9.3f}{fifo:>6}{row['warm']:11.1f}{row['cost']:15.1f}")
         ours = table["Ours"]
         good = good and ours["achieved"] >= 0.98 and ours["worst"] <= 1.02 and ours["fifo"] == 1.0
         good = good and (rate < 2000.0 or ours["warm"] <= 15.0)

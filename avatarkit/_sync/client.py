@@ -50,7 +50,10 @@ class Client(Blocking):
         self._leave(self._async.__aexit__, exc_type, exc, traceback)
 
     def close(self) -> None:
-        """Finish submissions that are under way, end all waits, close every connection. May be called twice."""
+        """Finish submissions that are under way, end all waits, close every connection. May be called twice.
+
+        It is carried to its end also inside a cancelled scope: what was paid for is not cut off half-way.
+        """
         self._leave(self._async.aclose)
 
     @property

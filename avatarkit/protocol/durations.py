@@ -180,9 +180,9 @@ class Durations:
         """The mean of ``age / duration`` over the tasks of this *size* that are still running at *age*."""
         fit, median = self._of(size)
         sigma = fit.sigma
-        z = math.log(age / median) / sigma
+        z = math.log(max(age / median, 1e-12)) / sigma
         alive = math.erfc(z / math.sqrt(2.0))
-        if alive < 1e-300:
+        if alive < 1e-200:
             return 1.0
         return age / median * math.exp(0.5 * sigma * sigma) * math.erfc((z + sigma) / math.sqrt(2.0)) / alive
 

@@ -143,6 +143,7 @@ class MediaOrder:
         text: what is said; ``""`` when *audio* drives.
         voice: id of the voice, which decides the timbre.
         rate: 1.0 is normal; so are *volume* and *pitch*.
+        presenter: id of the avatar, which decides the looks where there is no *face*.
         face: the picture or clip the avatar was cloned from; its content type says which.
         audio: the sound that drives the lips.
         subtitle: the provider-neutral style, or None for no subtitle.
@@ -156,6 +157,7 @@ class MediaOrder:
     rate: float = 1.0
     volume: float = 1.0
     pitch: float = 1.0
+    presenter: str = ""
     face: FakeFile | None = None
     audio: FakeFile | None = None
     subtitle: Mapping[str, Any] | None = None
@@ -254,7 +256,8 @@ class FakeCallback:
     """One event for the customer's server.
 
     Attributes:
-        delays: seconds from the first try to each further one.
+        delays: seconds from each failed try to the next one.
+        copies: how often the event is sent, for vendors that repeat themselves.
         acknowledged: whether an answer (status, body) ends the tries.
     """
 
@@ -262,6 +265,7 @@ class FakeCallback:
     body: bytes
     headers: Mapping[str, str] = attrs.field(factory=dict)
     delays: Sequence[float] = ()
+    copies: int = 1
     acknowledged: Callable[[int, bytes], bool] = lambda status, _body: status == 200
 
 

@@ -1,12 +1,13 @@
 """When to look next at a waiting task, where the provider has no list to look at all tasks at once.
 
-The trade is looks against notice delay. With hazard ``h(t)`` (the chance that a task still running at age ``t``
-ends in the next second) the product of looks and mean delay is least when the interval is proportional to
-``1/sqrt(h)``; it is then half the square of the integral of ``sqrt(f·S)`` (density times survival). So the
-next look is due when ``LOOK_RATE · ∫ sqrt(h)`` has grown by one since this one: an integral, not the hazard
-here and now, because the hazard of a young task is near nothing and an interval taken from it would leap over
-the whole time in which tasks end. Since ``∫ sqrt(h)`` scales with the square root of the duration, so do looks
-and delays: that is what makes their product least over a mix of short and long tasks too.
+The trade is looks against notice delay. With hazard ``h(t)`` (the chance that a task still running at age
+``t`` ends in the next second) the product of looks and mean delay is least when the interval is
+proportional to ``1/sqrt(h)``; it is then half the square of the integral of ``sqrt(f·S)`` (density times
+survival). So the next look is due when ``LOOK_RATE · ∫ sqrt(h)`` has grown by one since this one: an
+integral, not the hazard here and now, because the hazard of a young task is near nothing and an interval
+taken from it would leap over the whole time in which tasks end. Since ``∫ sqrt(h)`` scales with the square
+root of the duration, so do looks and delays: that is what makes their product least over a mix of short and
+long tasks too.
 
 A pure function: no clock, no randomness, no I/O.
 """

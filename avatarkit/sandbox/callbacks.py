@@ -64,7 +64,8 @@ class Callbacks:
 
     def _send(self, task: FakeTask, status: Status) -> None:
         event = self._world.fakes[task.provider].callback(task, status, self._world)
-        if event is not None:
+        for _ in range(event.copies if event else 0):
+            assert event is not None
             sender = asyncio.get_running_loop().create_task(self._deliver(task, event))
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)

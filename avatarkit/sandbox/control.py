@@ -198,7 +198,7 @@ class Control:
     def state(self) -> dict[str, Any]:
         """Everything the page shows, as plain data; at most 200 tasks and 100 files, newest first."""
         world = self._world
-        uploads = [file for file in reversed(world.files.values()) if file.raw_path][:_SHOWN_FILES]
+        uploads = [file for file in reversed(list(world.files.values())) if file.raw_path][:_SHOWN_FILES]
         return {
             "now": world.now(),
             "addresses": self.addresses,
@@ -213,7 +213,7 @@ class Control:
                     "callback_url": account.callback_url,
                     "switches": account.switches,
                 }
-                for account in world.accounts.values()
+                for account in list(world.accounts.values())
             ],
             "running": world.running(),
             "tasks": self.tasks(_SHOWN_TASKS),

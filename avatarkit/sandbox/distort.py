@@ -74,13 +74,7 @@ def _distort_fields(fault: Fault, reply: FakeResponse, expire: Callable[[str], s
         changed = _walk(data, "", _CHANGES[fault.kind](fault, expire))
         if fault.kind is FaultKind.EXTRA_FIELDS:
             changed = _with_extra(changed)
-    if changed == data and not _numbers_turned(fault):
-        return reply
-    return attrs.evolve(reply, body=orjson.dumps(changed))
-
-
-def _numbers_turned(fault: Fault) -> bool:
-    return fault.kind in (FaultKind.NUMBERS_AS_STRINGS, FaultKind.STRINGS_AS_NUMBERS)
+    return reply if changed == data else attrs.evolve(reply, body=orjson.dumps(changed))
 
 
 _Leaf = Callable[[str, Any], Any]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
+import threading
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, Literal
 import attrs
 
 from avatarkit import studio
+from avatarkit.errors import AvatarKitError
 from avatarkit.protocol.fakewire import FakeFile, FakeTask, MediaOrder
 from avatarkit.sandbox.files import FileStore
 from avatarkit.sandbox.world import SandboxWorld
@@ -113,6 +116,8 @@ def _render(mode: Mode, path: Path, order: MediaOrder) -> float:
         for attempt in faces:
             try:
                 return _studio(path, attempt)
+            except AvatarKitError as problem:
+                _log.warning("the studio cannot use what was given, trying something simpler: %s", problem)
             except Exception:  # noqa: BLE001 - uploads are arbitrary bytes; any decoder error means "not this way"
                 _log.warning("the studio could not render this; trying something simpler", exc_info=True)
     seconds = min(_PLAIN_LONGEST, max(1.0, order.seconds))
@@ -135,8 +140,8 @@ def _studio(path: Path, order: MediaOrder) -> float:
         )
     if order.media == "audio":
         return studio.render_audio(path, sound, format="mp3").duration_s
-    face = order.face.path if order.face else None
-    still = order.face is not None and order.face.content_type.startswith("image/")
+    face = order.face.path if order.face else _portrait(path.parent, order.presenter)
+    still = order.face is None or order.face.content_type.startswith("image/")
     rendered = studio.render_video(
         path,
         speech=sound,
@@ -146,6 +151,18 @@ def _studio(path: Path, order: MediaOrder) -> float:
         text=order.text,
     )
     return rendered.duration_s
+
+
+def _portrait(folder: Path, presenter: str) -> Path:
+    """A picture of this presenter, drawn when it is needed for the first time."""
+    seed = 1 + hashlib.sha256(presenter.encode()).digest()[0] % 60
+    picture = folder / f"presenter-{seed}.png"
+    if not picture.exists():
+        # Two threads may draw the same one; each writes its own file, and whole files only are seen.
+        draft = folder / f"draft-{seed}-{threading.get_ident()}.png"
+        studio.sample_picture(draft, seed=seed)
+        draft.replace(picture)
+    return picture
 
 
 def _style(order: MediaOrder) -> studio.SubtitleStyle | None:

@@ -86,7 +86,7 @@ class Seen:
         One record per repeated body: ``endpoint``, ``count``, ``body_hash`` and the ``ids`` of its tasks.
         """
         found = []
-        for key, count in self._bodies.items():
+        for key, count in list(self._bodies.items()):
             if count > 1:
                 account, endpoint, digest = key.split("\n")
                 ids = [

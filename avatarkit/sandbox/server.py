@@ -29,6 +29,7 @@ from avatarkit.transport.clock import Clock, in_thread
 
 _JSON_LIMIT = 1024 * 1024
 _Read = Callable[[int, int], Awaitable[bytes]]
+_ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -193,20 +194,17 @@ class SandboxServer:
     def _disturbed(self, scripted: Scripted | None, reply: FakeResponse) -> tuple[Fault | None, FakeResponse]:
         if scripted is None:
             return None, reply
-        changed = distort(scripted.fault, reply, self._expired)
+        changed = distort(scripted.fault, reply, self._world.expired)
         if changed is reply and scripted.fault.kind in FIELD_KINDS:
             self._faults.give_back(scripted)
             return None, reply
         self._seen.faults[scripted.fault.kind] += 1
         return scripted.fault, changed
 
-    def _expired(self, url: str) -> str:
-        found = self._world.resolve(url)
-        return self._world.link(found.file, expires_in=-60.0) if found.file else url
-
     async def _page(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         # A page elsewhere in the user's browser must not get here by way of a name that leads to this address.
-        if request.host.rpartition(":")[0] not in _LOOPBACK_NAMES | {self._host}:
+        names = _LOOPBACK_NAMES | {self._host}
+        if self._host in names - _ANYWHERE and request.host.rpartition(":")[0] not in names:
             return web.Response(status=403, text="call the sandbox by its address")
         body = await request.read()
         if request.method == "POST" and request.content_type != "application/json":
@@ -246,6 +244,9 @@ class SandboxServer:
     async def _receive(
         self, request: web.BaseRequest, file: FakeFile, fault: Fault | None
     ) -> web.StreamResponse:
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
         pieces = request.content.iter_chunked(PIECE)
         try:
             path, size, digest = await self._store.receive(pieces, file.extension, self._upload_limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -47,16 +48,27 @@ class _Unfinished:
     def __init__(self) -> None:
         self._tasks: dict[str, FakeTask] = {}
         self._heap: list[tuple[float, str]] = []
+        # The blocking side reads the state from its own thread.
+        self._lock = threading.Lock()
 
     def add(self, task: FakeTask) -> None:
-        self._tasks[task.id] = task
+        with self._lock:
+            self._tasks[task.id] = task
         self.moved(task)
 
     def moved(self, task: FakeTask) -> None:
-        if task.id in self._tasks and task.ready_at < math.inf:
-            heapq.heappush(self._heap, (task.ready_at, task.id))
+        with self._lock:
+            if task.id in self._tasks and task.ready_at < math.inf:
+                heapq.heappush(self._heap, (task.ready_at, task.id))
 
     def count(self, now: float, kinds: Sequence[str] | None = None) -> int:
+        with self._lock:
+            self._drop_ended(now)
+            if kinds is None:
+                return len(self._tasks)
+            return sum(1 for task in self._tasks.values() if task.kind in kinds)
+
+    def _drop_ended(self, now: float) -> None:
         waiting = []
         while self._heap and self._heap[0][0] <= now:
             _, task_id = heapq.heappop(self._heap)
@@ -71,9 +83,6 @@ class _Unfinished:
         for entry in waiting:
             if entry[0] < math.inf:
                 heapq.heappush(self._heap, entry)
-        if kinds is None:
-            return len(self._tasks)
-        return sum(1 for task in self._tasks.values() if task.kind in kinds)
 
 
 class SandboxWorld:
@@ -296,10 +305,18 @@ class SandboxWorld:
         """The upload slot that a path leads to, however it is percent-encoded."""
         return self._paths.get(unquote(raw_path))
 
-    def link(self, file: FakeFile, *, expires_in: float | None = None) -> str:
+    def link(self, file: FakeFile) -> str:
         """A freshly signed URL that serves the file for a while."""
-        lifetime = self.url_lifetime if expires_in is None else expires_in
-        return self.files_url + self.links.result_path(file, self._now() + lifetime)
+        return self.files_url + self.links.result_path(file, self._now() + self.url_lifetime)
+
+    def expired(self, url: str) -> str:
+        """The same URL, signed so that it is expired; a foreign one as it is."""
+        file = self.resolve(url).file
+        if file is None:
+            return url
+        past = self._now() - 60.0
+        path = self.links.upload_path(file, past) if file.raw_path else self.links.result_path(file, past)
+        return self.files_url + path
 
     def resolve(self, url: str) -> Resolved:
         """Where a URL leads, without touching the network."""

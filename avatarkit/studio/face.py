@@ -94,7 +94,10 @@ def estimate_face(image: Image.Image) -> Face:
         left, top, face_width = (value / scale for value in found)
     face_height = face_width * 1.35
     centre = left + face_width / 2
-    mouth = Box(centre - face_width * 0.19, top + face_height * 0.76, face_width * 0.38, face_width * 0.12)
+    expected = Box(centre - face_width * 0.19, top + face_height * 0.76, face_width * 0.38, face_width * 0.12)
+    mouth = _on_lips(image, expected)
+    # Lips that were found correct the rest of the face too.
+    top += mouth.top - expected.top
     eyes = tuple(
         Box(
             centre + side * face_width * 0.21 - face_width * 0.1,
@@ -105,7 +108,7 @@ def estimate_face(image: Image.Image) -> Face:
         for side in (-1, 1)
     )
     head = Box(left - face_width * 0.12, top - face_height * 0.2, face_width * 1.24, face_height * 1.25)
-    return Face(head=head, mouth=_on_lips(image, mouth), eyes=eyes)
+    return Face(head=head, mouth=mouth, eyes=eyes)
 
 
 def _skin_box(ycc: npt.NDArray[np.int16]) -> tuple[float, float, float] | None:

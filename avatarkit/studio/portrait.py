@@ -25,6 +25,7 @@ _FACE: tuple[Point, ...] = (
     (68, 618),
     (30, 645),
 )
+_SHIRT: Color = (250, 249, 246)
 _HEADROOM = 70.0  # design units cut off above the head
 _EYE_X, _EYE_Y, _MOUTH_Y, _MOUTH_HALF = 54.0, 464.0, 584.0, 43.0
 
@@ -102,10 +103,7 @@ def _body(canvas: Canvas, look: Look) -> None:
     canvas.fill(canvas.oval(612, 1040, 80, 330), dark, blur=50, within=body, opacity=0.7)
     canvas.fill([(150, 1040), (166, 1040), (190, 1500), (140, 1500)], dark, blur=10, within=body, opacity=0.6)
     canvas.fill([(556, 1040), (570, 1040), (580, 1500), (536, 1500)], dark, blur=10, within=body, opacity=0.6)
-    shirt_color: Color = (250, 249, 246)
-    shirt = canvas.fill(
-        [(296, 716), (424, 716), (452, 800), (366, 1180), (354, 1180), (268, 800)], shirt_color
-    )
+    shirt = canvas.fill([(296, 716), (424, 716), (452, 800), (366, 1180), (354, 1180), (268, 800)], _SHIRT)
     skin = canvas.fill(
         smooth(
             mirrored(
@@ -122,6 +120,13 @@ def _body(canvas: Canvas, look: Look) -> None:
         within=shirt,
         opacity=0.6,
     )
+    _collar_and_lapels(canvas, look, body)
+    if look.long_hair:
+        canvas.line([(318, 730), (338, 792), (360, 812), (382, 792), (402, 730)], (214, 178, 110), 2.4)
+        canvas.fill(canvas.oval(360, 816, 6, 7), (232, 200, 138))
+
+
+def _collar_and_lapels(canvas: Canvas, look: Look, body: Image.Image) -> None:
     for side in (-1, 1):
 
         def at(x: float, y: float, side: int = side) -> Point:
@@ -129,7 +134,7 @@ def _body(canvas: Canvas, look: Look) -> None:
 
         collar = [at(58, 706), at(82, 742), at(62, 812), at(4, 850), at(40, 790)]
         canvas.fill(collar, (120, 126, 140), blur=7, within=body, opacity=0.35)
-        canvas.fill(collar, mix(shirt_color, (214, 220, 230), 0.0 if side < 0 else 0.45))
+        canvas.fill(collar, mix(_SHIRT, (214, 220, 230), 0.0 if side < 0 else 0.45))
         lapel = [
             at(66, 728),
             at(128, 768),
@@ -141,10 +146,7 @@ def _body(canvas: Canvas, look: Look) -> None:
         ]
         canvas.fill(lapel, (8, 12, 20), blur=9, within=body, opacity=0.4)
         canvas.fill(lapel, mix(look.cloth, (255, 255, 255), 0.11 if side < 0 else 0.04))
-        canvas.line([at(66, 730), at(62, 850), at(2, 1196)], dark, 3)
-    if look.long_hair:
-        canvas.line([(318, 730), (338, 792), (360, 812), (382, 792), (402, 730)], (214, 178, 110), 2.4)
-        canvas.fill(canvas.oval(360, 816, 6, 7), (232, 200, 138))
+        canvas.line([at(66, 730), at(62, 850), at(2, 1196)], mix(look.cloth, (0, 0, 0), 0.38), 3)
 
 
 def _neck_shadow(canvas: Canvas, look: Look, skin: Image.Image) -> None:

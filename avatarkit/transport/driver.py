@@ -95,7 +95,10 @@ class Driver:
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as answer:
-                response = RawResponse(answer.status, answer.headers, await _body(answer))
+                length = answer.content_length
+                whole = length is not None and length <= _LARGEST
+                content = await (answer.read() if whole else _body(answer))
+                response = RawResponse(answer.status, answer.headers, content)
         except AvatarKitError as error:
             self._observe(endpoint, attempt, 0, began, str(error))
             raise
@@ -103,7 +106,8 @@ class Driver:
             failure = self._failure(endpoint, error)
             self._observe(endpoint, attempt, 0, began, str(failure))
             raise failure from error
-        self._observe(endpoint, attempt, response.status, began, "")
+        if self._account.hooks or self._account.log_requests:
+            self._observe(endpoint, attempt, response.status, began, "")
         return response
 
     def _failure(self, endpoint: Endpoint, error: Exception) -> TransportError:
@@ -220,15 +224,12 @@ def _extra(options: CallOptions) -> dict[str, str]:
 
 
 async def _body(answer: Any) -> bytes:
-    length = answer.content_length
-    if length is not None and length <= _LARGEST:
-        whole: bytes = await answer.read()
-        return whole
+    """The body of an answer that is large or does not say how large it is."""
     pieces = bytearray()
     async for piece in answer.content.iter_any():
         pieces += piece
         if len(pieces) > _LARGEST:
             break
-    if len(pieces) > _LARGEST or (length or 0) > _LARGEST:
+    if len(pieces) > _LARGEST or (answer.content_length or 0) > _LARGEST:
         raise UnexpectedResponse("the answer is too large to be one", http_status=answer.status)
     return bytes(pieces)

@@ -14,8 +14,8 @@ import orjson
 from avatarkit.transport.readers import PIECE
 from avatarkit.transport.sources import Source
 
-# A multiple of three, so that only the last piece is padded; 1 MiB once encoded.
-_BASE64_PIECE = 3 * (PIECE // 4)
+# A multiple of three, so that only the last piece is padded; 512 KiB once encoded, since two are on their way.
+_BASE64_PIECE = 3 * (PIECE // 8)
 
 
 @attrs.frozen

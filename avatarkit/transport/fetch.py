@@ -29,8 +29,8 @@ _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PAGES = frozenset({"text/html", "application/xhtml+xml", "application/json", "application/xml", "text/xml"})
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
-# aiohttp holds up to twice this much before it stops reading from the socket.
-_READ_BUFFER = int(__import__("os").environ.get("RB", 1<<20))
+# aiohttp holds up to twice this much before it stops reading from the socket, and loses it when the line is cut.
+_READ_BUFFER = 256 * 1024
 
 # Progress is told in steps of at least this many bytes.
 _STEP = 128 * 1024

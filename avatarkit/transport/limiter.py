@@ -5,10 +5,10 @@ Invariants, all on the thread of the event loop:
 1. A turn is granted only while fewer than ``in_progress`` requests are started and not done, the rate
    allows one, and no cool-down runs. Each turn is given back exactly once: by ``done()``, or by the limiter
    when its waiter was cancelled before it could use the turn.
-2. Turns follow a schedule of slots ``1.012 / per_second`` apart. A slot is never used early, and at most 12
-   ms late (a later one moves the schedule). So no window of a second sees more than ``per_second`` starts
-   (``burst - 1`` more after a silence) although the loop's timers fire a millisecond late. The price: 1.2
-   percent of the rate.
+2. Turns follow a schedule of slots ``1 / per_second`` apart, none used early. A slot that its waiter got late,
+   because the loop was busy, does not move the schedule (up to 100 ms). But no turn is granted within 1.001 s
+   of the turn ``per_second`` places before it: so no window of a second sees more than ``per_second`` starts
+   (``burst - 1`` more after a silence), also while lost slots are made up for. The price: 0.1 percent.
 3. Nobody overtakes: while anyone waits, ``try_start`` refuses. Waiters are served by priority, then in
    order of arrival; a priority that was passed over seven times in a row gets the eighth turn.
 4. A turn is delivered on a later iteration of the loop, never inside another caller's ``done()`` or
@@ -22,6 +22,7 @@ Invariants, all on the thread of the event loop:
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -31,7 +32,9 @@ from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
 SUBMIT, CALL, POLL = 0, 1, 2
 """Priorities: billed submissions, other calls, looks at waiting tasks."""
 
-_SLACK = 0.012  # seconds a slot may be used late; the schedule is slower than the rate by this share
+_SLACK = 0.1  # seconds a slot may be used late without moving the schedule
+_MARGIN = 1.001  # a window of a second, and a little for the way from the grant to the wire
+_MOST_LOGGED = 10_000  # a second; above it, the slack alone bounds the window
 _GRAIN = 0.004  # at high rates one timer serves this many seconds' turns: waking an idle loop costs most
 _PATIENCE = 7  # turns in a row that may pass over a waiting priority
 _WAITS, _GRANTED, _TAKEN, _GONE = "waits", "granted", "taken", "gone"
@@ -96,24 +99,36 @@ class RequestLimiter:
         "_grain",
         "_husks",
         "_interval",
+        "_log",
+        "_logged",
         "_loop",
         "_next",
         "_not_before",
         "_passed",
         "_places",
         "_queues",
+        "_slack",
         "_slot",
         "_timer",
         "_waiting",
+        "_window",
     )
 
     def __init__(self, rate: RateLimit | None, in_progress: int = 100, clock: Clock = SYSTEM_CLOCK) -> None:
         if in_progress < 1:
             raise ValueError(f"in_progress must be at least 1, got {in_progress}")
         self._clock = clock
-        self._interval = (1.0 + _SLACK) / rate.per_second if rate else 0.0
+        per_second = rate.per_second if rate else 0.0
+        self._interval = 1.0 / per_second if rate else 0.0
         self._grain = _GRAIN if 0.0 < self._interval < _GRAIN else 0.0
         self._burst = self._interval * (rate.burst - 1) if rate else 0.0
+        # When the last turns were granted: as many as may lie within a second.
+        logged = rate is not None and per_second <= _MOST_LOGGED
+        whole = math.ceil(per_second) if logged else 0
+        self._log: deque[float] = deque(maxlen=whole + rate.burst - 1 if logged and rate else 0)
+        self._logged = self._log.maxlen
+        self._window = _MARGIN * whole / per_second if logged else 0.0
+        self._slack = _SLACK if logged else _SLACK / 10
         self._places = self._free = in_progress
         self._slot = float("-inf")  # when the slot after the last used one is
         self._not_before = float("-inf")  # the end of the cool-down
@@ -143,8 +158,7 @@ class RequestLimiter:
             return False
         self._free -= 1
         slot = self._slot
-        self._slot = slot = (slot if slot > now else now) + self._interval
-        self._next = slot - self._burst
+        self._use(slot if slot > now else now, now)
         return True
 
     async def start(self, priority: int = CALL) -> float:
@@ -213,9 +227,11 @@ class RequestLimiter:
             return
         # The next in line takes over the slot as if the one that left had only been slow to start.
         now = self._clock.monotonic()
-        if now - turn.granted_at <= _SLACK:
+        if self._log:
+            self._log.pop()
+        if now - turn.granted_at <= self._slack:
             self._slot -= self._interval
-            self._next = max(self._slot - self._burst, self._not_before)
+        self._next = max(self._slot - self._burst, self._not_before, self._log_allows())
         self.done()
 
     def _queue_up(self, deliver_to: Callable[[], object] | asyncio.Future[None], priority: int) -> Turn:
@@ -230,6 +246,21 @@ class RequestLimiter:
         self._arm()
         return turn
 
+    def _use(self, slot: float, now: float) -> None:
+        """Take *slot* for a start at *now*, and say when the next one may be."""
+        self._slot = slot = slot + self._interval
+        log = self._log
+        log.append(now)
+        allowed = slot - self._burst
+        if len(log) == self._logged:
+            again = log[0] + self._window
+            self._next = again if again > allowed else allowed
+        else:
+            self._next = allowed
+
+    def _log_allows(self) -> float:
+        return self._log[0] + self._window if self._log and len(self._log) == self._logged else float("-inf")
+
     def _sweep(self) -> None:
         for queue in self._queues:
             alive = [turn for turn in queue if turn.state is _WAITS]
@@ -241,14 +272,13 @@ class RequestLimiter:
         """Grant what the limits allow now, then set the timer for the rest."""
         now = self._clock.monotonic()
         # Only here may a slot in the past be used: its owner was waiting for a timer that came late.
-        earliest = max(now - _SLACK, self._not_before)
+        earliest = max(now - self._slack, self._not_before)
         loop = self._loop
         assert loop is not None
         while self._waiting and self._free and now >= self._next:
             self._free -= 1
             self._waiting -= 1
-            self._slot = slot = max(self._slot, earliest) + self._interval
-            self._next = slot - self._burst
+            self._use(max(self._slot, earliest), now)
             self._pick().grant(now, loop)
         self._arm()
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("avatarkit")
 _REFUSALS = 3  # the same refusal this often in a row is the answer
 _EMPTY = 5  # "done, but without a result" this often in a row is a failure
+_AT_ONCE = 0.001  # a wait shorter than this many seconds is none
 _POLL = 2  # the limiter's priority for looks
 
 
@@ -241,8 +242,10 @@ class PollHub:
 
     def _reschedule(self, record: Watched, retry_after: float | None = None) -> None:
         delay = self._delay(record, retry_after)
-        if delay <= 0:
+        if delay < _AT_ONCE:
             self._ready.append(record)
+            if not self._workers:
+                self._pump()
         else:
             self._wheel.add(delay, record)
 

@@ -116,7 +116,9 @@ print("interrupted", interrupted)
 """
 
 
-@pytest.mark.parametrize(("mode", "calls"), [("run", 2000), ("iterate", 2000), ("enter", 2000), ("progress", 1000)])
+@pytest.mark.parametrize(
+    ("mode", "calls"), [("run", 2000), ("iterate", 2000), ("enter", 2000), ("progress", 1000)]
+)
 def test_no_interrupt_leaves_a_task_or_locks_the_process(mode: str, calls: int) -> None:
     """Whenever Ctrl-C comes, the call's clean-up has run before the caller sees it; the next call works."""
     seed = os.environ.get("STORM_SEED", "7")

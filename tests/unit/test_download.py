@@ -91,7 +91,7 @@ class Origin:
         return lambda request: self.serve(request, cut=at)
 
     async def get(self, path: str, target: Path | str, **options: Any) -> Downloaded:
-        options = {"clock": VirtualClock(), "timeouts": Timeouts()} | options
+        options = {"clock": VirtualClock(), "timeouts": Timeouts(), "digest": True} | options
         return await download(self.session, self.at(path), target, **options)
 
 

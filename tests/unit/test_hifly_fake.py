@@ -17,25 +17,55 @@ AVATAR, VOICE = public_id("avatar", 1), public_id("voice", 1)
 TTS = {"voice": VOICE, "avatar": AVATAR, "text": "hello world", "title": "job"}
 
 
-_FIELDS = (
-    "title voice avatar text video_url image_url audio_url file_id audio_file_id video_file_id image_file_id "
-    "voice_type languages model aigc_flag pipeline rate volume pitch file_extension st_show st_font_size "
-    "st_primary_color st_font_name"
-).split()
+_FIELDS = [
+    "title",
+    "voice",
+    "avatar",
+    "text",
+    "video_url",
+    "image_url",
+    "audio_url",
+    "file_id",
+    "audio_file_id",
+    "video_file_id",
+    "image_file_id",
+    "voice_type",
+    "languages",
+    "model",
+    "aigc_flag",
+    "pipeline",
+    "rate",
+    "volume",
+    "pitch",
+    "file_extension",
+    "st_show",
+    "st_font_size",
+    "st_primary_color",
+    "st_font_name",
+]
 _VALUES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**60), 2**60),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=30),
-    st.sampled_from([VOICE, AVATAR, "8", "1.0", "https://e.com/a.mp4", "http://[", "http://sandbox.invalid/x"]),
+    st.sampled_from(
+        [VOICE, AVATAR, "8", "1.0", "https://e.com/a.mp4", "http://[", "http://sandbox.invalid/x"]
+    ),
     st.lists(st.integers(0, 9), max_size=2),
     st.dictionaries(st.text(max_size=3), st.integers(0, 9), max_size=2),
 )
-_PATHS = (
-    "/avatar/create_by_video /avatar/create_by_image /voice/create /voice/edit /video/create_by_audio "
-    "/video/create_by_tts /video/create_by_image /audio/create_by_tts /tool/create_upload_url"
-).split()
+_PATHS = [
+    "/avatar/create_by_video",
+    "/avatar/create_by_image",
+    "/voice/create",
+    "/voice/edit",
+    "/video/create_by_audio",
+    "/video/create_by_tts",
+    "/video/create_by_image",
+    "/audio/create_by_tts",
+    "/tool/create_upload_url",
+]
 
 
 class Vendor:

@@ -67,7 +67,7 @@ class LateClock(VirtualClock):
 
 @pytest.mark.parametrize("per_second", [0.5, 3.0, 10.0, 100.0, 2000.0])
 def test_no_second_sees_more_than_the_rate_and_99_percent_of_it_is_used(per_second: float) -> None:
-    """With burst 1 no sliding second exceeds the rate; a little over one percent is given up for that."""
+    """With burst 1 no sliding second exceeds the rate; a thousandth of it is given up for that."""
     span = max(5.0, 20.0 / per_second)
 
     async def main() -> list[float]:
@@ -75,15 +75,15 @@ def test_no_second_sees_more_than_the_rate_and_99_percent_of_it_is_used(per_seco
 
     starts = run_virtual(main)
     assert worst_second(starts) <= max(per_second, 1.0)
-    assert len(starts) >= 0.985 * per_second * span
+    assert len(starts) >= 0.995 * per_second * span
 
 
 @pytest.mark.parametrize("per_second", [10.0, 100.0, 2000.0])
 def test_late_timers_neither_slow_it_down_nor_make_it_burst(per_second: float) -> None:
-    """Timers that are up to 7 ms late cost no rate, and catching up stays inside the bound."""
+    """Timers that are up to 9 ms late cost no rate, and catching up stays inside the bound."""
 
     async def main() -> list[float]:
-        late = [0.0012, 0.0, 0.007, 0.0031, 0.0007, 0.0068, 0.002]
+        late = [0.0012, 0.0, 0.009, 0.0031, 0.0007, 0.0088, 0.002]
         return await hammer(make(per_second, clock=LateClock(late)), 50, 5.0)
 
     starts = run_virtual(main)
@@ -91,8 +91,8 @@ def test_late_timers_neither_slow_it_down_nor_make_it_burst(per_second: float) -
     assert len(starts) >= 0.98 * per_second * 5.0
 
 
-def test_a_stalled_loop_does_not_catch_up_what_it_missed() -> None:
-    """After a timer that was 300 ms late only 12 ms worth of starts go out at once."""
+def test_a_stalled_loop_makes_up_for_a_tenth_of_a_second_at_most() -> None:
+    """Timers that are 300 ms late now and then: ten starts at once at 100 a second, never over the rate."""
 
     async def main() -> list[float]:
         return await hammer(make(100.0, clock=LateClock([0.0, 0.0, 0.0, 0.3])), 50, 5.0)
@@ -112,7 +112,7 @@ def test_burst_is_allowed_after_silence_only() -> None:
             starts.append(round(loop.time(), 3))
         return starts
 
-    assert run_virtual(main) == [0.0] * 5 + [0.101, 0.202, 0.304]
+    assert run_virtual(main) == [0.0] * 5 + [0.1, 0.2, 0.3]
 
 
 def test_without_contention_start_takes_no_turn_of_the_loop() -> None:
@@ -228,7 +228,7 @@ def test_cool_down_holds_everybody_and_keeps_the_longer_one() -> None:
         starts.append(loop.time())
         return starts
 
-    assert run_virtual(main) == pytest.approx([7.0, 7.01012], abs=1e-4)
+    assert run_virtual(main) == pytest.approx([7.0, 7.01], abs=1e-4)
 
 
 def test_a_waiter_cancelled_at_the_moment_of_its_turn_hands_it_on() -> None:
@@ -304,7 +304,7 @@ def test_anyio_scopes_cancel_waiters_cleanly() -> None:
             await limiter.start()
         assert scope.cancelled_caught
         assert (limiter.waiting, limiter.in_progress) == (0, 0)
-        assert await limiter.start() == pytest.approx(9.12, abs=0.01)
+        assert await limiter.start() == pytest.approx(9.01, abs=0.01)
 
     run_virtual(main)
 

@@ -17,7 +17,12 @@ from avatarkit.providers.hifly.fake import public_id
 from avatarkit.sandbox import AsyncSandbox, Fault
 from avatarkit.testing import VirtualClock, run_virtual
 
-TTS = {"voice": public_id("voice", 1), "avatar": public_id("avatar", 1), "text": "hello world", "title": "job"}
+TTS = {
+    "voice": public_id("voice", 1),
+    "avatar": public_id("avatar", 1),
+    "text": "hello world",
+    "title": "job",
+}
 CREATE = "/video/create_by_tts"
 
 
@@ -152,7 +157,11 @@ def test_a_result_url_whose_signature_was_changed_is_refused():
     async def test(client):
         _, done = await client.finished()
         url = done["video_Url"]
-        for wrong in (url.replace("Expires=1", "Expires=2"), url.partition("?")[0], url.replace("/results/", "/x/")):
+        for wrong in (
+            url.replace("Expires=1", "Expires=2"),
+            url.partition("?")[0],
+            url.replace("/results/", "/x/"),
+        ):
             status, _, body = await client.fetch(wrong)
             assert status == 403
             assert b"SignatureDoesNotMatch" in body
@@ -289,7 +298,9 @@ def test_the_page_can_add_a_fault_and_change_an_account():
 
     async def test(client):
         url = client.sandbox.url + "/__sandbox__/"
-        async with client.bare.post(url + "faults", json={"endpoint": "GET *", "fault": "500_before"}) as answer:
+        async with client.bare.post(
+            url + "faults", json={"endpoint": "GET *", "fault": "500_before"}
+        ) as answer:
             assert (await answer.json())["faults"][0]["endpoint"] == "GET *"
         async with client.api.get(client.base + "/account/credit") as answer:
             assert answer.status == 500
@@ -469,7 +480,9 @@ def test_closing_breaks_off_hanging_requests_and_pending_events():
         sandbox.faults.add("POST *", "hang_after")
         sandbox.faults.add("GET /result", Fault(kind="drip", seconds=1e6))
         hanging = asyncio.create_task(client.post(CREATE, TTS, timeout=aiohttp.ClientTimeout(total=None)))
-        dripping = asyncio.create_task(client.fetch(done["video_Url"], timeout=aiohttp.ClientTimeout(total=None)))
+        dripping = asyncio.create_task(
+            client.fetch(done["video_Url"], timeout=aiohttp.ClientTimeout(total=None))
+        )
         await asyncio.sleep(1)
         before = asyncio.get_running_loop().time()
         await sandbox.aclose()
@@ -532,5 +545,47 @@ def test_many_requests_keep_their_connections_alive():
             await client.get("/account/credit")
         connector = client.api.connector
         assert sum(len(pool) for pool in connector._conns.values()) == 1
+
+    played(test)
+
+
+def test_every_event_can_arrive_twice():
+    """With ``callback_copies`` 2 the customer gets the same bytes twice."""
+
+    async def test(client):
+        url, log, stop = await _receiver([200])
+        client.sandbox.set_account(callback_url=url, switches={"callback_copies": 2})
+        await client.post(CREATE, TTS)
+        await asyncio.sleep(600)
+        assert len(log) == 2
+        assert log[0][1] == log[1][1]
+        await stop()
+
+    played(test)
+
+
+def test_an_event_can_come_before_the_answer_to_the_creation():
+    """A slow first byte lets a short task end, and its event arrive, while the client still waits."""
+
+    async def test(client):
+        url, log, stop = await _receiver([200])
+        client.sandbox.set_account(callback_url=url)
+        client.sandbox.faults.add("POST " + CREATE, Fault(kind="slow_first_byte", seconds=10))
+        task_id = (await client.post(CREATE, TTS))["task_id"]
+        assert [body["task_id"] for _, body in log] == [task_id]
+        await stop()
+
+    played(test)
+
+
+def test_an_upload_that_asks_first_is_told_to_go_on():
+    """``Expect: 100-continue``, which curl sends with large files, is answered."""
+
+    async def test(client):
+        slot = await client.post("/tool/create_upload_url", {"file_extension": "mp4"})
+        target, headers = URL(slot["upload_url"], encoded=True), {"Content-Type": slot["content_type"]}
+        async with client.bare.put(target, data=b"x" * 100, headers=headers, expect100=True) as answer:
+            assert answer.status == 200
+        assert client.sandbox.seen.bytes_received == 100
 
     played(test)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Literal
 
-from avatarkit._bridge import Blocking, Lease, wrap
+from avatarkit._bridge import Blocking, Lease
 from avatarkit.sandbox.faults import Faults
 from avatarkit.sandbox.local import AsyncSandbox
 from avatarkit.sandbox.seen import Seen
@@ -98,8 +98,8 @@ class Sandbox(Blocking):
         self._lease.close_with(self._async.aclose)
 
     def __enter__(self) -> Sandbox:
-        result: Sandbox = wrap(self._arrive(self._async.__aenter__), self._lease)
-        return result
+        self._arrive(self._async.__aenter__)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

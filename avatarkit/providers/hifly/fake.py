@@ -87,6 +87,7 @@ class HiFlyFake:
         "callback_events": False,  # the console's "V2 event callback": clones send events too
         "callback_task_id": True,  # False: the older document's events, without task_id
         "callback_delays": (5.0, 30.0, 120.0),
+        "callback_copies": 1,  # 2: every event arrives twice
         "price_video": 10.0,  # credits a second
         "price_audio_driven": 9.0,  # credits a second
         "price_audio": 1.0,  # credits a second
@@ -163,6 +164,7 @@ class HiFlyFake:
             body=orjson.dumps(body),
             headers={"content-type": "application/json"},
             delays=tuple(world.switch(self.name, "callback_delays", account)),
+            copies=int(world.switch(self.name, "callback_copies", account)),
         )
 
 
@@ -259,6 +261,7 @@ def _spoken_order(
         pitch=float(voice.data["pitch"]),
         subtitle=subtitle,
         seconds=speech_seconds(text) / float(voice.data["rate"]),
+        presenter=avatar.id if avatar else "",
         face=avatar.source if avatar else None,
     )
 
@@ -278,6 +281,7 @@ def _video_by_audio(call: Call) -> FakeResponse:
         media="video",
         audio=audio,
         seconds=(audio.seconds if audio else 0.0) or 10.0,
+        presenter=avatar.id,
         face=avatar.source,
     )
     return call.work("video", order, "price_audio_driven")

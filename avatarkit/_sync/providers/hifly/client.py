@@ -124,7 +124,7 @@ class HiFly(Client):
 
     def __init__(self, token: str | None = None, **options: Unpack[ClientOptions]) -> None:
         self._lease = Lease()
-        self._async = self._twin_of(token, **options)
+        self._async = self._twin_of(token, **self._lease.callbacks(options, "hooks"))
         self._lease.close_with(self._async.aclose)
 
     spec: ClassVar[ProviderSpec] = AsyncHiFly.spec

@@ -1,0 +1,38 @@
+"""The command line: ``avatarkit`` and ``python -m avatarkit``. The only part that knows typer and rich."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+_INSTALL = 'python -m pip install "avatarkit[cli]"'
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line with *arguments* (None: those of the process) and give the exit code.
+
+    Never raises for anything a command does wrong; without typer and rich it says what to install and gives 1.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    lacking = _lacking()
+    if lacking:
+        message = f"the command line needs {' and '.join(lacking)}"
+        sys.stderr.write(f"avatarkit: {message}; run: {_INSTALL}\n")
+        if "--json" in given:
+            error = {"type": "MissingExtra", "message": message, "hint": _INSTALL}
+            sys.stdout.write(json.dumps({"error": error}) + "\n")
+        return 1
+    from avatarkit.cli.app import run
+
+    return run(given)
+
+
+def _lacking() -> list[str]:
+    lacking = []
+    for name in ("typer", "rich"):
+        try:
+            __import__(name)
+        except ImportError:
+            lacking.append(name)
+    return lacking

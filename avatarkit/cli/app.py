@@ -1,0 +1,108 @@
+"""The command line as a whole: the commands, the options before them, and the end of every run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from avatarkit import __version__
+from avatarkit.cli import demo, doctor, generate, listing, output, sandbox, tasks
+from avatarkit.cli.failures import EXIT_CODES, Exit, Interrupted, tell, tell_interrupted
+from avatarkit.cli.invocation import Invocation, take_shared
+
+_ABOUT = "Talking-avatar videos from the command line: sandbox, generation, tasks."
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer carries its own click since 0.25
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it
+    if asked:
+        output.line(f"avatarkit {__version__}")
+        raise typer.Exit
+
+
+def build() -> typer.Typer:
+    """The application with every command."""
+    app = typer.Typer(
+        name="avatarkit",
+        help=_ABOUT,
+        epilog=EXIT_CODES.replace("\n", " "),
+        add_completion=True,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def options(  # noqa: PLR0913
+        ctx: typer.Context,
+        *,
+        version: Annotated[
+            bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        ] = False,
+        json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+        quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")] = False,
+        debug: Annotated[
+            bool, typer.Option("--debug", envvar="AVATARKIT_DEBUG", help="Log requests, show tracebacks.")
+        ] = False,
+    ) -> None:
+        take_shared(ctx.obj, {"json": json, "quiet": quiet, "debug": debug})
+
+    for module in (demo, generate, tasks, listing, sandbox, doctor):
+        module.register(app)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code. Errors are told, never raised."""
+    output.prepare_streams()
+    invocation = Invocation()
+    _set_up_logging(invocation, arguments)
+    try:
+        code: Any = build()(list(arguments), prog_name="avatarkit", standalone_mode=False, obj=invocation)
+    except Interrupted as stop:
+        tell_interrupted(invocation)
+        return stop.exit
+    except (KeyboardInterrupt, typer.Abort):
+        tell_interrupted(invocation)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (| head). Python would complain again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OTHER
+    except _UsageError as error:
+        return _usage(error, json="--json" in arguments)
+    except Exception as error:  # noqa: BLE001 - the last stop before the user
+        return tell(error, invocation)
+    return code if isinstance(code, int) else Exit.OK
+
+
+def _usage(error: Any, *, json: bool) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return Exit.USAGE
+    message = output.printable(error.format_message())
+    context = error.ctx
+    hint = f"See: {context.command_path} --help" if context is not None else "See: avatarkit --help"
+    if json:
+        output.write_json({"error": {"type": "UsageError", "message": message, "hint": hint}})
+    output.warn(f"avatarkit: {message}")
+    output.warn(f"  {hint}")
+    return Exit.USAGE
+
+
+def _set_up_logging(invocation: Invocation, arguments: Sequence[str]) -> None:
+    logger = logging.getLogger("avatarkit")
+    if "--debug" in arguments or os.environ.get("AVATARKIT_DEBUG"):
+        handler: logging.Handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+        logger.setLevel(logging.DEBUG)
+    else:
+        # What the log would warn of is told by the commands themselves.
+        handler = logging.NullHandler()
+    logger.handlers[:] = [handler]

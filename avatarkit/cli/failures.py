@@ -1,0 +1,190 @@
+"""Exit codes, and how an error is told: one line what, one line what to do."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+import traceback
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from avatarkit import errors, providers
+from avatarkit.cli import output
+from avatarkit.cli.invocation import Invocation, Ledger
+from avatarkit.models import Reconciliation
+from avatarkit.protocol.redact import Secret, scrub
+
+
+class Exit(enum.IntEnum):
+    """The exit codes of every command."""
+
+    OK = 0
+    OTHER = 1
+    USAGE = 2
+    CREDENTIALS = 3
+    NO_CREDITS = 4
+    REFUSED = 5
+    NETWORK = 6
+    TIMEOUT = 7
+    IN_DOUBT = 8
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+EXIT_CODES: Final = """\
+Exit codes: 0 done. 1 another error. 2 wrong usage or request; nothing was sent. 3 credentials or plan. 4 no credits
+left. 5 refused by the provider, or the task failed. 6 network, transfer or unexpected answer. 7 time ran out; a
+submitted task goes on and its token is printed. 8 submission in doubt: it may have been paid for. 130 Ctrl-C."""
+
+# The first class that fits decides, so special ones stand before their bases.
+_TABLE: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
+    (errors.SubmissionInDoubt, Exit.IN_DOUBT),
+    (errors.DeadlineExceeded, Exit.TIMEOUT),
+    (errors.InsufficientCredits, Exit.NO_CREDITS),
+    (errors.MissingCredentials, Exit.CREDENTIALS),
+    (errors.AuthenticationError, Exit.CREDENTIALS),
+    (errors.EntitlementError, Exit.CREDENTIALS),
+    (errors.UnexpectedResponse, Exit.NETWORK),
+    (errors.ProviderError, Exit.REFUSED),
+    (errors.TaskFailed, Exit.REFUSED),
+    (errors.TransportError, Exit.NETWORK),
+    (errors.TransferError, Exit.NETWORK),
+    (errors.MissingExtra, Exit.OTHER),
+    (errors.ConfigurationError, Exit.USAGE),
+    (errors.InvalidRequest, Exit.USAGE),
+    (errors.InvalidHandle, Exit.USAGE),
+    (errors.UnsupportedOperation, Exit.USAGE),
+)
+_SIMPLE_FIELDS: Final = (
+    "code", "provider", "endpoint", "kind", "http_status", "request_id", "retry_after", "task_id", "token",
+)  # fmt: skip
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """The run was stopped from outside; ``exit`` says how."""
+
+    def __init__(self, code: Exit) -> None:
+        super().__init__("interrupted")
+        self.exit = code
+
+
+def exit_code(error: BaseException) -> Exit:
+    """The exit code that *error* ends the program with."""
+    return next((code for cls, code in _TABLE if isinstance(error, cls)), Exit.OTHER)
+
+
+def clean(text: str) -> str:
+    """*text* without the environment's credentials, signed URLs and the like."""
+    found = []
+    for name in providers.names():
+        try:
+            variables = providers.spec(name).credentials
+        except ImportError:
+            continue
+        found += [Secret(os.environ[each]) for each in variables if os.environ.get(each)]
+    return scrub(text, found)
+
+
+def describe(error: BaseException, ledger: Ledger) -> dict[str, Any]:
+    """*error* as the ``error`` object of a JSON document; empty fields are left out."""
+    told: dict[str, Any] = {"type": type(error).__name__, "message": clean(str(error)), "hint": hint(error)}
+    told |= {name: getattr(error, name, None) for name in _SIMPLE_FIELDS}
+    if isinstance(error, errors.TaskFailed):
+        told["reason"] = error.reason.value
+    if isinstance(error, errors.InvalidRequest):
+        told["problems"] = [clean(problem) for problem in error.problems]
+    if isinstance(error, errors.SubmissionInDoubt):
+        told["reason"] = clean(error.reason)
+        told["ticket"] = attrs.asdict(error.ticket)
+        found = getattr(error, "finding", None)
+        told["reconciliation"] = attrs.asdict(found) if isinstance(found, Reconciliation) else None
+    told["tokens"] = list(ledger.open)
+    told["made"] = dict(ledger.made)
+    return {name: value for name, value in told.items() if value or name in ("type", "message", "hint")}
+
+
+def hint(error: BaseException) -> str:
+    """What to do about *error*, in the command line's own terms."""
+    if isinstance(error, errors.WaitTimeout):
+        return f"Go on waiting with: avatarkit task wait {error.token}"
+    if isinstance(error, errors.SubmissionInDoubt):
+        return _doubt_hint(error)
+    if isinstance(error, errors.MissingExtra):
+        return error.hint
+    return clean(getattr(error, "hint", ""))
+
+
+def _doubt_hint(error: errors.SubmissionInDoubt) -> str:
+    found = getattr(error, "finding", None)
+    if isinstance(found, Reconciliation) and found.token:
+        return f"It was accepted. Go on with: avatarkit task wait {found.token}"
+    marker = f" {error.ticket.marker!r}" if error.ticket.marker else ""
+    said = f" ({found.explanation})" if isinstance(found, Reconciliation) and found.explanation else ""
+    return f"Look for{marker} in the provider's console before you submit it again{said}."
+
+
+def tell(error: BaseException, invocation: Invocation) -> Exit:
+    """Print *error* in the form that was asked for; the exit code to end with."""
+    if invocation.debug:
+        sys.stderr.write(clean("".join(traceback.format_exception(error))))
+    if invocation.json:
+        output.write_json({"error": describe(error, invocation.ledger)})
+    known = isinstance(error, errors.AvatarKitError | OSError)
+    what = clean(str(error)) or type(error).__name__
+    output.warn(f"avatarkit: {what}" if known else f"avatarkit: {type(error).__name__}: {what}")
+    advice = hint(error)
+    if not known and not invocation.debug:
+        advice = "This should not happen. Run it again with --debug and report what it shows."
+    if advice:
+        output.warn(f"  {advice}")
+    _tell_ledger(invocation.ledger, told=getattr(error, "token", ""))
+    return exit_code(error)
+
+
+def _tell_ledger(ledger: Ledger, *, told: str = "") -> None:
+    for text in ledger_lines(ledger, told=told):
+        output.warn(f"  {text}")
+
+
+def ledger_lines(ledger: Ledger, *, told: str = "") -> list[str]:
+    """What was paid for or may have been, and how to go on with it; *told* is a token said already."""
+    lines = [f"The new {name} is {value}" for name, value in ledger.made.items()]
+    lines += [
+        f"The task goes on. Resume: avatarkit task wait {token}" for token in ledger.open if token != told
+    ]
+    for cut in ledger.cut_off:
+        if cut.token and cut.token not in ledger.open:
+            lines.append(f"The task goes on. Resume: avatarkit task wait {cut.token}")
+        elif not cut.token:
+            name = f" {cut.ticket.marker!r}" if cut.ticket.marker else ""
+            lines.append(
+                f"A submission ({cut.ticket.endpoint}{name}) was cut off and may have been accepted and paid for: "
+                "look for it in the provider's console before you submit it again."
+            )
+    return lines
+
+
+def interrupted_document(ledger: Ledger) -> dict[str, Any]:
+    """The JSON document of a run that was stopped."""
+    in_doubt = [attrs.asdict(cut.ticket) for cut in ledger.cut_off if not cut.token]
+    tokens = [*ledger.open, *(cut.token for cut in ledger.cut_off if cut.token not in ("", *ledger.open))]
+    error = {"type": "Interrupted", "message": "stopped", "hint": "Resume: avatarkit task wait TOKEN"}
+    return {"error": {**error, "tokens": tokens, "in_doubt": in_doubt, "made": dict(ledger.made)}}
+
+
+def tell_interrupted(invocation: Invocation) -> None:
+    """Say that the run was stopped, and what goes on without it."""
+    if invocation.json:
+        output.write_json(interrupted_document(invocation.ledger))
+    output.warn("avatarkit: stopped")
+    _tell_ledger(invocation.ledger)
+
+
+def interrupted_bytes(invocation: Invocation) -> tuple[bytes, bytes]:
+    """The same as bytes for standard output and standard error, for the moment when nothing else can be trusted."""
+    out = orjson.dumps(interrupted_document(invocation.ledger)) + b"\n" if invocation.json else b""
+    lines = ["avatarkit: stopped at once", *(f"  {text}" for text in ledger_lines(invocation.ledger))]
+    return out, ("\n" + "\n".join(map(output.printable, lines)) + "\n").encode()

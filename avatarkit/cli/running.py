@@ -1,0 +1,123 @@
+"""Running a command's coroutine so that Ctrl-C ends it cleanly, and a second Ctrl-C ends it at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+from avatarkit import providers
+from avatarkit.cli import output
+from avatarkit.cli.failures import Exit, Interrupted, interrupted_bytes
+from avatarkit.cli.invocation import Invocation
+from avatarkit.errors import AvatarKitError, SubmissionInDoubt, UnsupportedOperation
+
+T = TypeVar("T")
+
+
+def run(invocation: Invocation, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run ``main()`` on a fresh event loop.
+
+    The first SIGINT or SIGTERM cancels it, which lets submissions under way come to their end; the second ends the
+    process, after saying what is known.
+
+    Raises:
+        Interrupted: it was stopped.
+
+    """
+    stop = _Stop(invocation)
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(stop.guard(main))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        if stop.number is None:
+            raise
+        raise Interrupted(Exit.TERMINATED if stop.number == signal.SIGTERM else Exit.INTERRUPTED) from None
+
+
+class _Stop:
+    """The signal handlers of one run."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        self._cancel: Callable[[], object] = lambda: None
+        self.number: int | None = None
+
+    async def guard(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if threading.current_thread() is not threading.main_thread():
+            return await main()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def cancel() -> None:
+            output.note(self._invocation, "stopping … (Ctrl-C again: at once)")
+            task.cancel()
+
+        self._cancel = lambda: loop.call_soon_threadsafe(cancel)
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            return await main()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self.number is None:
+            self.number = number
+            self._cancel()
+            return
+        # Whatever hangs now is not waited for: no locks, no buffers, only what the operating system offers.
+        out, error = interrupted_bytes(self._invocation)
+        with suppress(OSError):
+            os.write(1, out)
+            os.write(2, b"\x1b[?25h" + error if sys.stderr.isatty() else error)
+        os._exit(Exit.TERMINATED if number == signal.SIGTERM else Exit.INTERRUPTED)
+
+
+@asynccontextmanager
+async def opened(
+    invocation: Invocation, provider: str, *, base_url: str | None = None, **options: Any
+) -> AsyncIterator[Any]:
+    """A client of *provider* with the environment's credentials, whose submissions the ledger hears of.
+
+    An in-doubt submission is looked up at the provider once, for free, before its error goes on.
+
+    Raises:
+        ConfigurationError: there is no such provider; the hint names those that there are.
+        MissingCredentials: a variable is not set.
+
+    """
+    if base_url:
+        options["base_url"] = base_url
+    client = providers.client_class(provider)(hooks=invocation.ledger.heard, **options)
+    invocation.ledger.clients.append(client)
+    async with client:
+        try:
+            yield client
+        except SubmissionInDoubt as error:
+            with suppress(AvatarKitError):
+                error.finding = await client.reconcile(error.ticket)  # type: ignore[attr-defined]
+            raise
+
+
+def operation(client: Any, name: str) -> Callable[..., Any]:
+    """A client's operation by its name, e.g. ``avatars.create_by_image``.
+
+    Raises:
+        UnsupportedOperation: the provider has none; names those that have.
+
+    """
+    group, _, method = name.partition(".")
+    found: Callable[..., Any] | None = getattr(getattr(client, group, None), method, None)
+    if found is not None:
+        return found
+    able = [
+        each for each in providers.names() if any(e.name == name for e in providers.spec(each).endpoints)
+    ]
+    who = f"Providers that can: {', '.join(able)}." if able else ""
+    raise UnsupportedOperation(f"{client.spec.title} cannot do {name}", providers=able, hint=who)
