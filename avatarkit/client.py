@@ -187,7 +187,8 @@ class AsyncClient:
     def detached_submissions(self) -> tuple[DetachedSubmission, ...]:
         """Submissions whose callers were cancelled while they were under way.
 
-        They were carried to their end, so that nothing that may be billed is lost: accepted ones carry a token.
+        They were carried to their end, so that nothing that may be billed is lost: accepted ones carry a token. Those
+        that surely made nothing are left out; of very many the latest 10,000 are kept.
         """
         return tuple(self._account.detached_submissions())
 

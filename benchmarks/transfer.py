@@ -5,8 +5,8 @@ Memory is the growth of the peak resident size over the state right before the t
 time a ticker on the event loop came late. The server is a process of its own that throws bodies away. Files lie
 in AVATARKIT_BENCH_DIR, or /dev/shm when it has room, so that the disk does not decide.
 
-    python benchmarks/transfer.py            # everything, about a minute; exit code 1 when a goal is missed
-    python benchmarks/transfer.py --rounds 3
+    python -m benchmarks.transfer               # everything, about a minute; exit status 1: a goal was missed
+    python -m benchmarks.transfer --rounds 3 --only G14
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.report import Line, show
 
+ROOT = Path(__file__).resolve().parents[1]
 MIB = 1 << 20
 LARGE = 512 * MIB
 IMAGE = 10 * MIB
@@ -253,8 +254,18 @@ def _folder() -> Path:
 
 
 def _run(name: str, port: int, folder: Path) -> dict[str, float]:
-    command = [sys.executable, __file__, "--case", name, "--port", str(port), "--folder", str(folder)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.transfer",
+        "--case",
+        name,
+        "--port",
+        str(port),
+        "--folder",
+        str(folder),
+    ]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -276,70 +287,56 @@ def _ratio(found: dict[str, list[dict[str, float]]], ours: str, theirs: str) -> 
     return statistics.median(mine["rate"] / other["rate"] for mine, other in pairs)
 
 
-def _show(found: dict[str, list[dict[str, float]]]) -> None:
+def _figures(found: dict[str, list[dict[str, float]]]) -> list[Line]:
+    lines = []
     for name, runs in found.items():
         rate, cpu, growth, stall = (_middle(runs, key) for key in ("rate", "cpu", "growth", "stall"))
-        print(
-            f"  {name:20} {rate:8.0f} MiB/s   CPU {cpu:5.2f} s   memory {growth:+7.1f} MiB   stall {stall:6.1f} ms"
-        )
+        note = f"CPU {cpu:.2f} s, memory {growth:+.1f} MiB, stall {stall:.1f} ms"
+        lines.append(Line("-", name, f"{rate:.0f} MiB/s", note=note))
+    return lines
 
 
-class Goals:
-    """Prints each goal with what was measured, and remembers whether all were met."""
-
-    def __init__(self) -> None:
-        self.missed = 0
-
-    def at_least(self, what: str, value: float, goal: float) -> None:
-        self._say(what, value, ">=", goal, met=value >= goal)
-
-    def at_most(self, what: str, value: float, goal: float) -> None:
-        self._say(what, value, "<=", goal, met=value <= goal)
-
-    def _say(self, what: str, value: float, sign: str, goal: float, *, met: bool) -> None:
-        self.missed += not met
-        print(f"  {'met   ' if met else 'MISSED'} {what}: {value:.2f} (goal {sign} {goal:g})")
+def _at_least(goal: str, what: str, ratio: float, target: float) -> Line:
+    return Line(goal, what, f"{ratio:.2f}x", f">= {target:g}x", ratio >= target)
 
 
-def _uploads(goals: Goals, rounds: int, port: int, folder: Path) -> None:
-    print("G13: 512 MiB from a file")
+def _at_most(goal: str, name: str, runs: list[dict[str, float]], memory: float, stall: float) -> list[Line]:
+    grown, late = _middle(runs, "growth"), _middle(runs, "stall")
+    return [
+        Line(goal, f"{name}, memory", f"{grown:.1f} MiB", f"<= {memory:g} MiB", grown <= memory),
+        Line(goal, f"{name}, loop stall", f"{late:.1f} ms", f"<= {stall:g} ms", late <= stall),
+    ]
+
+
+def _uploads(rounds: int, port: int, folder: Path) -> int:
     found = _rounds(["put ours", "put aiohttp", "form ours", "form aiohttp"], rounds, port, folder)
-    _show(found)
-    goals.at_least(
-        "raw PUT, rate against aiohttp's file object", _ratio(found, "put ours", "put aiohttp"), 0.9
-    )
-    goals.at_least(
-        "multipart, rate against aiohttp's raw file object", _ratio(found, "form ours", "put aiohttp"), 0.9
-    )
+    lines = _figures(found)
     for name in ("put ours", "form ours"):
-        goals.at_most(f"{name}, memory in MiB", _middle(found[name], "growth"), 8)
-        goals.at_most(f"{name}, stall in ms", _middle(found[name], "stall"), 10)
+        ratio = _ratio(found, name, "put aiohttp")
+        lines.append(_at_least("G13", f"{name} against aiohttp's raw file object", ratio, 0.9))
+        lines += _at_most("G13", name, found[name], 8, 10)
+    return show("Upload: 512 MiB from a file", lines)
 
 
-def _images(goals: Goals, rounds: int, port: int, folder: Path) -> None:
-    print(f"G14: an image of 10 MiB as base64 in JSON, {IMAGE_REPEATS} times")
+def _images(rounds: int, port: int, folder: Path) -> int:
     found = _rounds(["json ours", "json naive"], rounds, port, folder)
-    _show(found)
-    goals.at_least("rate against naive aiohttp", _ratio(found, "json ours", "json naive"), 2.5)
-    goals.at_most("memory in MiB", _middle(found["json ours"], "growth"), 2)
-    goals.at_most("stall in ms", _middle(found["json ours"], "stall"), 20)
+    ratio = _ratio(found, "json ours", "json naive")
+    lines = [*_figures(found), _at_least("G14", "rate against naive aiohttp", ratio, 2.5)]
+    lines += _at_most("G14", "json ours", found["json ours"], 2, 20)
+    return show(f"Image: 10 MiB as base64 in JSON, {IMAGE_REPEATS} times", lines)
 
 
-def _downloads(goals: Goals, rounds: int, port: int, folder: Path) -> None:
-    print("G15: 512 MiB into a file (ours with fsync and rename; the others without)")
+def _downloads(rounds: int, port: int, folder: Path) -> int:
     names = ["get ours", "get ours, SHA-256", "get inline"]
-    if importlib.util.find_spec("httpx"):
-        names.append("get httpx")
-    found = _rounds(names, rounds, port, folder)
-    _show(found)
-    goals.at_least(
-        "rate against inline writes, no hash", _ratio(found, "get ours, SHA-256", "get inline"), 0.65
-    )
-    goals.at_least("rate against inline writes, with hash", _ratio(found, "get ours", "get inline"), 0.65)
-    if "get httpx" in found:
-        goals.at_least("rate against httpx", _ratio(found, "get ours", "get httpx"), 2)
-    goals.at_most("memory in MiB", _middle(found["get ours"], "growth"), 8)
-    goals.at_most("stall in ms", _middle(found["get ours"], "stall"), 10)
+    peer = importlib.util.find_spec("httpx") is not None
+    found = _rounds([*names, "get httpx"] if peer else names, rounds, port, folder)
+    lines = _figures(found)
+    ratio = _ratio(found, "get ours", "get inline")
+    lines.append(_at_least("G15", "rate against aiohttp with inline writes", ratio, 0.65))
+    if peer:
+        lines.append(_at_least("G15", "rate against httpx", _ratio(found, "get ours", "get httpx"), 2))
+    lines += _at_most("G15", "get ours", found["get ours"], 8, 10)
+    return show("Download: 512 MiB into a file (ours with fsync and rename, the others without)", lines)
 
 
 def main() -> int:
@@ -365,11 +362,9 @@ def main() -> int:
                 block = os.urandom(MIB)
                 for _ in range(size // MIB):
                     file.write(block)
-        goals = Goals()
-        for name, part in (("G13", _uploads), ("G14", _images), ("G15", _downloads)):
-            if options.only in (None, name):
-                part(goals, options.rounds, port, folder)
-        return 1 if goals.missed else 0
+        parts = {"G13": _uploads, "G14": _images, "G15": _downloads}
+        chosen = [part for goal, part in parts.items() if options.only in (None, goal)]
+        return max([part(options.rounds, port, folder) for part in chosen])
     finally:
         server.terminate()
         server.join()

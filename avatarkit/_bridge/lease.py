@@ -105,15 +105,18 @@ class Lease:
         call.items = items
         try:
             call.launch()
-            call.wait()
-            while items:
+            # Not `while items`: from Python 3.12 on the jump back of such a loop, where an interrupt may
+            # come, is outside the `try` it is the last statement of.
+            while True:
+                call.wait()
+                if not items:
+                    call.result()
+                    return
                 yield items.pop()
                 call.bridge.post(call.reply)
-                call.wait()
         except BaseException as exc:
             call.settle(exc)
             raise
-        call.result()
 
     def enter(
         self, make: Callable[P, AbstractAsyncContextManager[T]], /, *args: P.args, **kwargs: P.kwargs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -31,7 +30,9 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="avatarkit",
         help=_ABOUT,
-        epilog=EXIT_CODES.replace("\n", " "),
+        epilog="\n\n".join(
+            ["Exit codes:", *(f"{code.value:3}  {text}" for code, text in EXIT_CODES.items())]
+        ),
         add_completion=True,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -39,7 +40,7 @@ def build() -> typer.Typer:
     )
 
     @app.callback()
-    def options(  # noqa: PLR0913
+    def options(
         ctx: typer.Context,
         *,
         version: Annotated[
@@ -48,7 +49,7 @@ def build() -> typer.Typer:
         json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
         quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")] = False,
         debug: Annotated[
-            bool, typer.Option("--debug", envvar="AVATARKIT_DEBUG", help="Log requests, show tracebacks.")
+            bool, typer.Option("--debug", help="Log requests, show tracebacks; also with AVATARKIT_DEBUG=1.")
         ] = False,
     ) -> None:
         take_shared(ctx.obj, {"json": json, "quiet": quiet, "debug": debug})
@@ -61,8 +62,9 @@ def build() -> typer.Typer:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code. Errors are told, never raised."""
     output.prepare_streams()
-    invocation = Invocation()
-    _set_up_logging(invocation, arguments)
+    wanted = os.environ.get("AVATARKIT_DEBUG", "").strip().lower()
+    invocation = Invocation(debug="--debug" in arguments or wanted not in ("", "0", "false", "no", "off"))
+    _set_up_logging(debug=invocation.debug)
     try:
         code: Any = build()(list(arguments), prog_name="avatarkit", standalone_mode=False, obj=invocation)
     except Interrupted as stop:
@@ -96,9 +98,9 @@ def _usage(error: Any, *, json: bool) -> int:
     return Exit.USAGE
 
 
-def _set_up_logging(invocation: Invocation, arguments: Sequence[str]) -> None:
+def _set_up_logging(*, debug: bool) -> None:
     logger = logging.getLogger("avatarkit")
-    if "--debug" in arguments or os.environ.get("AVATARKIT_DEBUG"):
+    if debug:
         handler: logging.Handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
         logger.setLevel(logging.DEBUG)

@@ -104,7 +104,9 @@ def _tls(problems: list[str]) -> dict[str, Any]:
 
 
 async def _providers(invocation: Invocation, checkup: Checkup, *, offline: bool) -> list[dict[str, Any]]:
-    return [await _provider(invocation, name, checkup.problems, offline=offline) for name in providers.names()]
+    return [
+        await _provider(invocation, name, checkup.problems, offline=offline) for name in providers.names()
+    ]
 
 
 async def _provider(

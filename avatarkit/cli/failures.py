@@ -34,10 +34,18 @@ class Exit(enum.IntEnum):
     TERMINATED = 143
 
 
-EXIT_CODES: Final = """\
-Exit codes: 0 done. 1 another error. 2 wrong usage or request; nothing was sent. 3 credentials or plan. 4 no credits
-left. 5 refused by the provider, or the task failed. 6 network, transfer or unexpected answer. 7 time ran out; a
-submitted task goes on and its token is printed. 8 submission in doubt: it may have been paid for. 130 Ctrl-C."""
+EXIT_CODES: Final = {
+    Exit.OK: "done",
+    Exit.OTHER: "another error",
+    Exit.USAGE: "wrong usage or request; nothing was sent",
+    Exit.CREDENTIALS: "credentials or plan",
+    Exit.NO_CREDITS: "no credits left",
+    Exit.REFUSED: "refused by the provider, or the task failed",
+    Exit.NETWORK: "network, transfer or unexpected answer",
+    Exit.TIMEOUT: "time ran out; a submitted task goes on, its token is printed",
+    Exit.IN_DOUBT: "submission in doubt: it may have been paid for",
+    Exit.INTERRUPTED: "Ctrl-C; tokens to go on with are printed (SIGTERM: 143)",
+}
 
 # The first class that fits decides, so special ones stand before their bases.
 _TABLE: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
@@ -63,7 +71,7 @@ _SIMPLE_FIELDS: Final = (
 )  # fmt: skip
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error
+class Interrupted(Exception):
     """The run was stopped from outside; ``exit`` says how."""
 
     def __init__(self, code: Exit) -> None:

@@ -168,7 +168,9 @@ async def _generate(invocation: Invocation, job: Job) -> dict[str, Any]:
     ledger = invocation.ledger
     async with opened(invocation, job.provider, base_url=job.base_url) as client, Board(invocation) as board:
         # On a terminal the token has to appear above the bars; it is told with --quiet, too.
-        ledger.tell = lambda token: (output.warn if invocation.quiet else board.say)(f"submitted, token: {token}")
+        ledger.tell = lambda token: (output.warn if invocation.quiet else board.say)(
+            f"submitted, token: {token}"
+        )
         avatar = job.avatar or await _clone(invocation, job, client, board)
         row = board.row(job.title or "video")
         task = await _submit(job, client, avatar, board, row)

@@ -121,9 +121,7 @@ def _print(group: str, items: list[Avatar | Voice]) -> None:
     output.table(("id", "title", *numbers, "languages"), rows, right=numbers)
 
 
-def show_credits(
-    invocation: Invocation, *, provider: Provider = "hifly", base_url: BaseUrl = None
-) -> None:
+def show_credits(invocation: Invocation, *, provider: Provider = "hifly", base_url: BaseUrl = None) -> None:
     """Show what is left on the account. Free; the quickest test of your credentials."""
 
     async def main() -> Credit:

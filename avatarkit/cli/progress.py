@@ -11,7 +11,7 @@ from rich.table import Column
 from rich.text import Text
 
 from avatarkit.cli.invocation import Invocation
-from avatarkit.cli.output import console, note, number_text, printable, size_text
+from avatarkit.cli.output import console, note, printable, size_text
 from avatarkit.errors import TaskFailed
 from avatarkit.events import ProgressHook
 
@@ -88,17 +88,19 @@ class Board:
 
         return hook
 
-    async def follow(self, task: Any, label: str, row: TaskID | None, *, timeout: float | None) -> Any:  # noqa: ASYNC109
+    async def follow(self, task: Any, label: str, row: TaskID | None, *, timeout: float | None) -> Any:
         """Wait for *task* as ``task.wait()`` does, showing what it does; gives its artifact."""
-        if row is not None:
+        if self._bars is not None and row is not None:
+            self._bars.reset(
+                row, total=1.0
+            )  # an upload that was shown here ended, and stopped the row's clock
             self._followed[row] = task
         try:
             async with aclosing(task.updates(timeout=timeout)) as updates:
                 async for update in updates:
                     self._update(row, state=update.status.value)
                     if row is None:
-                        age = number_text(round(update.elapsed, 1))
-                        note(self._invocation, f"{label}: {update.status.value} ({age} s)")
+                        note(self._invocation, f"{label}: {update.status.value} ({update.elapsed:.1f} s)")
             return await task.wait(timeout)
         except TaskFailed:
             self._invocation.ledger.done(task.to_token())

@@ -7,10 +7,9 @@ import enum
 import os
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +19,9 @@ from avatarkit.cli.failures import Interrupted
 from avatarkit.cli.invocation import Invocation, command
 from avatarkit.cli.running import run
 from avatarkit.errors import ConfigurationError
-from avatarkit.sandbox.local import AsyncSandbox
+
+if TYPE_CHECKING:
+    from avatarkit.sandbox.local import AsyncSandbox
 
 
 class Render(enum.StrEnum):
@@ -42,13 +43,14 @@ def sandbox(
     *,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")] = 8765,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    token: Annotated[str, typer.Option("--token", help="Key of the account.")] = "sandbox-token",
+    token: Annotated[str, typer.Option("--token", help="Key of the account.")] = "sandbox-token",  # noqa: S107 - it opens nothing
     balance: Annotated[float, typer.Option("--credits", min=0, help="Credits of the account.")] = 10_000.0,
     max_running: Annotated[
         int | None, typer.Option("--max-running", min=1, help="Most unfinished tasks at once.")
     ] = None,
     requests_per_second: Annotated[
-        float | None, typer.Option("--requests-per-second", min=0.001, help="More are answered with HTTP 429.")
+        float | None,
+        typer.Option("--requests-per-second", min=0.001, help="More are answered with HTTP 429."),
     ] = None,
     queue_seconds: Annotated[
         float, typer.Option("--queue-seconds", min=0, help="How long a task is queued.")
@@ -62,11 +64,10 @@ def sandbox(
     ] = "",
 ) -> None:
     """Run a local server that speaks the providers' wire protocols, until Ctrl-C. Nothing costs money."""
-    made = AsyncSandbox(
+    made = new_sandbox(
         port=port, host=host, token=token, credits=balance, max_running=max_running,
         requests_per_second=requests_per_second, queue_seconds=queue_seconds, run_seconds=run_seconds,
         render=render.value, callback_url=callback_url,
-        seed=time.time_ns(),  # ids must differ from those of an earlier run
     )  # fmt: skip
 
     async def main() -> None:
@@ -78,6 +79,13 @@ def sandbox(
         run(invocation, main)
     except Interrupted:
         output.note(invocation, "the sandbox is closed")
+
+
+def new_sandbox(**options: Any) -> AsyncSandbox:
+    """A sandbox whose ids differ from those of every earlier run."""
+    from avatarkit.sandbox.local import AsyncSandbox  # brings a web server, which other commands do not need
+
+    return AsyncSandbox(seed=time.time_ns(), **options)
 
 
 @asynccontextmanager

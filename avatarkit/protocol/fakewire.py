@@ -282,27 +282,24 @@ class World(Protocol):
 
     def now(self) -> float:
         """Seconds since 1970 (UTC)."""
-        ...
 
     def new_id(self) -> bytes:
         """Sixteen bytes not handed out before; the same ones in the same order for the same seed."""
-        ...
 
     def switch(self, provider: str, name: str, account: FakeAccount | None = None) -> Any:
         """A quirk's setting: the account's, else the sandbox's, else the fake's default."""
-        ...
+
+    def memory(self, provider: str) -> dict[str, Any]:
+        """What the fake itself wants to remember, such as tokens it issued; empty at the start."""
 
     def account(self, provider: str, key: str) -> FakeAccount | None:
         """The account with this key."""
-        ...
 
     def throttle(self, account: FakeAccount) -> float | None:
         """Count a request against the account's cap; seconds to wait when it is over, else None."""
-        ...
 
     def unfinished(self, account: FakeAccount, kinds: Sequence[str]) -> int:
         """How many of the account's tasks of these kinds have not ended."""
-        ...
 
     def accept(
         self,
@@ -319,49 +316,38 @@ class World(Protocol):
         failure: FakeFailure | None = None,
     ) -> FakeTask:
         """Create a task, take its cost off the balance, and start rendering *order*."""
-        ...
 
     def task(self, account: FakeAccount, task_id: str) -> FakeTask | None:
         """The account's task with this id."""
-        ...
 
     def tasks(self, account: FakeAccount) -> list[FakeTask]:
         """The account's tasks, oldest first."""
-        ...
 
     def add_asset(self, asset: FakeAsset) -> None:
         """Keep an avatar or a voice; adding one again changes nothing."""
-        ...
 
     def asset(self, account: FakeAccount, kind: str, asset_id: str) -> FakeAsset | None:
         """An avatar or voice that the account may use now, public ones included."""
-        ...
 
     def assets(self, account: FakeAccount, kind: str, *, usable: bool = True) -> list[FakeAsset]:
         """The account's own avatars or voices, oldest first; *usable* leaves out unfinished ones."""
-        ...
 
     def public_assets(self, provider: str, kind: str) -> list[FakeAsset]:
         """The provider's stock of avatars or voices."""
-        ...
 
     def new_upload(
         self, account: FakeAccount, *, file_id: str, extension: str, content_type: str
     ) -> tuple[FakeFile, str]:
         """A slot for one file, and the signed URL it is PUT to."""
-        ...
 
     def file(self, account: FakeAccount, file_id: str) -> FakeFile | None:
         """The account's file or upload slot with this id."""
-        ...
 
     def link(self, file: FakeFile) -> str:
         """A freshly signed URL that serves the file for a while."""
-        ...
 
     def resolve(self, url: str) -> Resolved:
         """Where a URL leads, without touching the network."""
-        ...
 
 
 class Fake(Protocol):
@@ -381,15 +367,12 @@ class Fake(Protocol):
 
     def stock(self) -> Sequence[FakeAsset]:
         """Its public avatars and voices."""
-        ...
 
     def handle(self, request: FakeRequest, world: World) -> FakeResponse:
         """Answer one request. Must not raise for anything a client may send."""
-        ...
 
     def callback(self, task: FakeTask, status: Status, world: World) -> FakeCallback | None:
         """The event for a task that has just reached *status*, or None for no event."""
-        ...
 
 
 def short_id(raw: bytes) -> str:

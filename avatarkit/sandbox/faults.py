@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import attrs
+import orjson
 
 from avatarkit.errors import InvalidRequest
 
@@ -125,15 +126,27 @@ class Fault:
 
 
 def answer(
-    status: int, *, accept: bool = False, retry_after: float | None = None, html: bool = False
+    status: int,
+    *,
+    accept: bool = False,
+    retry_after: float | None = None,
+    html: bool = False,
+    data: Any = None,
 ) -> Fault:
-    """An HTTP *status* in place of the provider's answer, by default without creating anything."""
+    """An HTTP *status* in place of the provider's answer, by default without creating anything.
+
+    The body is *data* as JSON, so that ``answer(200, data={"code": 1009})`` injects any of a provider's own
+    codes; else a gateway's page where *html*, else nothing. *retry_after* is in seconds.
+    """
+    body, content_type = (GATEWAY_PAGE, "text/html") if html else (b"", "text/plain")
+    if data is not None:
+        body, content_type = orjson.dumps(data), "application/json"
     return Fault(
         kind=FaultKind.ANSWER,
         accept=accept,
         status=status,
-        body=GATEWAY_PAGE if html else b"",
-        content_type="text/html" if html else "text/plain",
+        body=body,
+        content_type=content_type,
         retry_after=None if retry_after is None else f"{retry_after:g}",
     )
 
@@ -213,7 +226,8 @@ class Faults:
             endpoint: ``METHOD /path`` without the provider's prefix, shell wildcards allowed (``GET /*/task``);
                 ``PUT /upload`` and ``GET /result`` are the uploads and downloads on the second origin.
             fault: a :class:`Fault`, a :class:`FaultKind`, or a name out of :data:`PRESETS`.
-            times: how many requests it strikes. Kinds that change fields strike only answers they change.
+            times: how many requests it strikes. Kinds that change fields strike only answers they change;
+                ``refuse`` begins at once and counts no requests.
             after: how many matching requests go through first.
             provider: only this provider's requests, wildcards allowed.
 

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
+from typing import cast
 
 _BACKLOG = 1024
 
@@ -73,10 +74,11 @@ class Listener:
 
 def reset(transport: asyncio.BaseTransport | None) -> None:
     """Break a connection so that the other side sees a reset, not an end."""
-    if not isinstance(transport, asyncio.Transport):
+    if transport is None:
         return
     sock = transport.get_extra_info("socket")
     if sock is not None:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+    # Not isinstance: the transports of uvloop are asyncio's by behaviour only.
+    cast("asyncio.WriteTransport", transport).abort()

@@ -18,7 +18,7 @@ from avatarkit.sandbox.render import Renderer
 from avatarkit.sandbox.seen import Seen
 from avatarkit.sandbox.server import SandboxServer
 from avatarkit.sandbox.world import Delay, SandboxWorld
-from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
+from avatarkit.transport.clock import SYSTEM_CLOCK, Clock, in_thread
 
 
 class AsyncSandbox:
@@ -34,6 +34,7 @@ class AsyncSandbox:
         host: address to bind. Anything but loopback lets the network in: the sandbox has no real secrets.
         clock: the client's clock, so that both live in the same virtual time.
         token: key of the account that every provider starts with.
+        secret: its signing secret, for the providers that have one.
         credits: that account's balance, in the provider's unit.
         max_running: its cap on unfinished tasks (HiFly 1001); None for no cap.
         max_submitted: its second cap (HiFly 1015).
@@ -60,6 +61,7 @@ class AsyncSandbox:
         host: str = "127.0.0.1",
         clock: Clock | None = None,
         token: str = "sandbox-token",  # noqa: S107 - it opens nothing
+        secret: str = "sandbox-secret",  # noqa: S107 - nor does this
         credits: float = 10000.0,  # noqa: A002 - the word every provider uses
         max_running: int | None = None,
         max_submitted: int | None = None,
@@ -78,7 +80,7 @@ class AsyncSandbox:
         self._host, self._port, self._files_port = host, port, files_port
         self._render: Literal["auto", "studio", "plain", "tiny"] = render
         self._result_bytes, self._upload_limit = result_bytes, upload_limit
-        self._token = token
+        self._token, self._secret = token, secret
         self._faults, self._seen = Faults(), Seen()
         self._world = SandboxWorld(
             now=self._clock.time, fakes=find_fakes(), seed=seed, url_lifetime=url_lifetime
@@ -91,6 +93,7 @@ class AsyncSandbox:
             self.add_account(
                 token,
                 provider=provider,
+                secret=secret,
                 credits=credits,
                 max_running=max_running,
                 max_submitted=max_submitted,
@@ -154,13 +157,15 @@ class AsyncSandbox:
         server, self._server = self._server, None
         if server is None:
             return
-        await server.aclose()
-        if self._callbacks is not None:
-            await self._callbacks.aclose()
-        if self._renderer is not None:
-            await self._renderer.aclose()
-        if self._store is not None:
-            self._store.remove()
+        try:
+            await server.aclose()
+            if self._callbacks is not None:
+                await self._callbacks.aclose()
+            if self._renderer is not None:
+                await self._renderer.aclose()
+        finally:
+            if self._store is not None:
+                await in_thread(self._store.remove)
 
     # --- where it is
 
@@ -188,6 +193,11 @@ class AsyncSandbox:
     def token(self) -> str:
         """Key of the first account."""
         return self._token
+
+    @property
+    def secret(self) -> str:
+        """Signing secret of the first account."""
+        return self._secret
 
     @property
     def providers(self) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ class SandboxServer:
 
     async def aclose(self) -> None:
         """Stop to listen, break all connections, hanging requests included, and wait for their handlers."""
+        self._faults.on_refuse = _nothing
         for listener in self.listeners.values():
             listener.close()
         for job in self._reopening:
@@ -333,6 +334,10 @@ class SandboxServer:
             return response
         await response.write_eof()
         return response
+
+
+def _nothing(_fault: Fault) -> None:
+    """There is nothing left that could refuse."""
 
 
 def _xml(refusal: links.Refusal) -> web.Response:

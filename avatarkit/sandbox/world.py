@@ -122,6 +122,7 @@ class SandboxWorld:
         self._windows: dict[tuple[str, str], deque[float]] = {}
         self._unfinished: dict[tuple[str, str], _Unfinished] = {}
         self._failures: list[_NextFailure] = []
+        self._memory: dict[str, dict[str, Any]] = {}
         for fake in fakes.values():
             for asset in fake.stock():
                 self.add_asset(asset)
@@ -141,6 +142,10 @@ class SandboxWorld:
             return account.switches[name]
         key = (provider, name)
         return self.switches[key] if key in self.switches else self.fakes[provider].switches[name]
+
+    def memory(self, provider: str) -> dict[str, Any]:
+        """What the provider's fake wants to remember."""
+        return self._memory.setdefault(provider, {})
 
     def add_account(self, account: FakeAccount) -> None:
         """Open an account, or replace the one with the same key."""

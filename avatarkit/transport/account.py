@@ -7,9 +7,11 @@ import contextlib
 import functools
 import logging
 import random
+from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import attrs
 
@@ -89,7 +91,10 @@ class Account:
     durations: dict[Kind, Durations] = attrs.field(init=False)
     uploads: UploadCache = attrs.field(init=False)
     held: dict[str, Watched] = attrs.field(factory=dict, init=False)
-    detached: list[Attempt] = attrs.field(factory=list, init=False)
+    detached: deque[Attempt] = attrs.field(factory=lambda: deque(maxlen=10_000), init=False)
+    resumed: WeakValueDictionary[tuple[Kind, str], Watched] = attrs.field(
+        factory=WeakValueDictionary, init=False
+    )
     broke: tuple[float, ProviderError] | None = attrs.field(default=None, init=False)
     closed: bool = attrs.field(default=False, init=False)
     _engine: Engine | None = attrs.field(default=None, init=False)
@@ -200,8 +205,12 @@ class Account:
         held = self.held.get(handle.task_id)
         if held is not None and held.kind.kind is handle.kind:
             return held
+        # Two handles of one task share a record, and so are looked at once.
+        known = self.resumed.get((handle.kind, handle.task_id))
+        if known is not None:
+            return known
         age = max(0.0, self.clock.time() - handle.born)
-        return Watched(
+        record = self.resumed[handle.kind, handle.task_id] = Watched(
             handle.task_id,
             self.spec.kinds[handle.kind],
             born=self.clock.monotonic() - age,
@@ -210,6 +219,7 @@ class Account:
             marker=handle.marker,
             resumed=True,
         )
+        return record
 
     def let_go(self, record: Watched) -> None:
         """*record* is terminal: give its slot back."""
@@ -278,14 +288,8 @@ class Account:
         token = (
             to_token(self.handle(record)) if record is not None and (self.hooks or attempt.detached) else ""
         )
-        if attempt.detached and outcome in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
-            _logger.warning(
-                "%s %s: the caller went away during the submission, which ended as %s%s",
-                self.spec.name,
-                attempt.ticket.endpoint,
-                outcome.value,
-                f"; resume it with the token {token}" if token else f" (marker {attempt.marker!r})",
-            )
+        if attempt.detached:
+            self._log_detached(attempt)
         if self.hooks and outcome is not Outcome.TRY_LATER:
             self.emit(
                 SubmissionSettled(
@@ -299,15 +303,30 @@ class Account:
                 )
             )
 
+    def _log_detached(self, attempt: Attempt) -> None:
+        if attempt.outcome in (Outcome.ACCEPTED, Outcome.IN_DOUBT):
+            record = attempt.record
+            _logger.warning(
+                "%s %s: the caller went away during the submission, which ended as %s%s",
+                self.spec.name,
+                attempt.ticket.endpoint,
+                attempt.outcome.value,
+                f"; resume it with the token {to_token(self.handle(record))}"
+                if record is not None
+                else f" (marker {attempt.marker!r})",
+            )
+
     def detach(self, attempt: Attempt) -> None:
         """Keep an attempt whose caller went away."""
         self.detached.append(attempt)
         if attempt.outcome is not None:  # it ended in the very turn in which its caller was cancelled
-            self.submission_settled(attempt)
+            self._log_detached(attempt)
 
     def detached_submissions(self) -> Iterable[DetachedSubmission]:
-        """What became of submissions whose callers went away, oldest first."""
+        """What became of submissions whose callers went away, oldest first; those that made nothing are left out."""
         for attempt in self.detached:
+            if attempt.outcome in (Outcome.NOT_SENT, Outcome.REFUSED, Outcome.TRY_LATER):
+                continue
             token = to_token(self.handle(attempt.record)) if attempt.record is not None else ""
             yield DetachedSubmission(
                 ticket=attempt.ticket,

@@ -14,8 +14,9 @@ import orjson
 from avatarkit.transport.readers import PIECE
 from avatarkit.transport.sources import Source
 
-# A multiple of three, so that only the last piece is padded; 512 KiB once encoded, since two are on their way.
-_BASE64_PIECE = 3 * (PIECE // 8)
+# Multiples of three, so that only the last piece is padded.
+_READ = 3 * int(__import__("os").environ.get("RD","128")) * 1024
+_ENCODE = 3 * int(__import__("os").environ.get("EN","64")) * 1024
 
 
 @attrs.frozen
@@ -140,11 +141,17 @@ class Base64JsonBody(_Joined):
 
 
 def _encoder(source: Source) -> Callable[[], AsyncIterator[bytes]]:
-    return lambda: source.mapped(_base64, _BASE64_PIECE)
+    return lambda: _base64(source)
 
 
-def _base64(data: bytes) -> bytes:
-    return binascii.b2a_base64(data, newline=False)
+async def _base64(source: Source) -> AsyncIterator[bytes]:
+    # Encoding holds the interpreter's lock in a thread just as well. Here it costs the loop a fraction of a
+    # millisecond at a time, and saves a hop per piece.
+    async with aclosing(source.pieces(_READ)) as pieces:
+        async for piece in pieces:
+            view = memoryview(piece)
+            for at in range(0, len(view), _ENCODE):
+                yield binascii.b2a_base64(view[at : at + _ENCODE], newline=False)
 
 
 def _quoted(text: str) -> str:

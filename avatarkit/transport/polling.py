@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from avatarkit.errors import AuthenticationError, AvatarKitError, ProviderError, UnexpectedResponse
+from avatarkit.errors import (
+    AuthenticationError,
+    AvatarKitError,
+    ClientClosed,
+    ProviderError,
+    UnexpectedResponse,
+)
 from avatarkit.events import TaskLooked
 from avatarkit.models import FailureReason, Snapshot, Status
 from avatarkit.protocol.endpoint import TaskKind
@@ -200,6 +206,10 @@ class PollHub:
                     record.scheduled = False
                     continue
                 await self._look(record)
+            except asyncio.CancelledError:
+                if record is not None:
+                    ready.append(record)  # so that closing finds it
+                raise
             finally:
                 limiter.done()
 
@@ -292,13 +302,16 @@ class PollHub:
             )
 
     async def aclose(self) -> None:
-        """Stop looking. Waiters end as cancelled."""
+        """Stop looking. Whoever waits gets ClientClosed; the tasks go on."""
         self._closed = True
-        self._wheel.close()
-        self._ready.clear()
         for worker in list(self._workers):
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
+        left = [item for item in self._wheel.close() if isinstance(item, Watched)]
+        for record in (*left, *self._ready):
+            record.scheduled = False
+            _wake(record, ClientClosed(f"the client was closed; task {record.task_id} goes on"))
+        self._ready.clear()
 
 
 def _enlist(record: Watched, future: asyncio.Future[bool], *, change: bool) -> None:

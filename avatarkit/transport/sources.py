@@ -86,11 +86,6 @@ class Source:
 
         Raises InvalidRequest when the material became shorter since it was looked at.
         """
-        async for piece in self.mapped(bytes, size):
-            yield piece
-
-    async def mapped(self, convert: Callable[[bytes], bytes], size: int = PIECE) -> AsyncIterator[bytes]:
-        """As :meth:`pieces`, each piece passed through *convert* in the same thread."""
         loop = asyncio.get_running_loop()
         reader = await in_thread(self.open)
 
@@ -99,7 +94,7 @@ class Source:
             data = reader.read(offset, want)
             if len(data) != want:
                 raise InvalidRequest(f"{self.name}: the file became shorter while it was read")
-            return convert(data)
+            return data
 
         ahead = loop.run_in_executor(None, fetch, 0)
         try:

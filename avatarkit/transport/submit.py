@@ -3,8 +3,8 @@
 Invariants:
 
 1. A request goes out only with a slot of its pool and a turn of the limiter.
-2. The exchange runs in a task of its own. Cancelling the caller never cuts it short: its outcome is recorded, told to
-   the hooks, and kept in ``account.detached``.
+2. The exchange runs in a task of its own. Cancelling the caller before a connection stands keeps the request from going
+   out; after that nothing cuts it short: its outcome is recorded, told to the hooks, and kept in ``account.detached``.
 3. After a byte may have gone out, only a clear refusal allows another send (see ``protocol.outcome``).
 4. A slot is given back exactly once: on every outcome but *accepted*, or when the task turns terminal.
 5. Once the provider says that there is no money left, submissions that were already waiting are not sent.
@@ -58,6 +58,7 @@ class Attempt:
     error: AvatarKitError | None = None
     record: Watched | None = None
     detached: bool = False
+    mark: SendMark = attrs.field(factory=lambda: SendMark(math.inf))
 
 
 class Submitter:
@@ -95,7 +96,7 @@ class Submitter:
                 return attempt.record
             error = attempt.error or AvatarKitError("no outcome")
             delay = self._again(attempt, error, sends, options)
-            if delay is None or clock.monotonic() + delay > deadline:
+            if delay is None or clock.monotonic() + delay > min(deadline, began + account.timeouts.slot):
                 raise error
             account.emit(
                 RetryScheduled(
@@ -179,12 +180,15 @@ class Submitter:
             await asyncio.shield(task)
         except asyncio.CancelledError:
             attempt.detached = True
+            if not attempt.mark.sent:
+                attempt.mark.deadline = -math.inf  # the connector lets nothing out after its deadline
             self._account.detach(attempt)
             raise
 
     async def _run(self, attempt: Attempt, options: CallOptions, deadline: float) -> None:
         account = self._account
-        mark = SendMark(deadline)
+        mark = attempt.mark
+        mark.deadline = min(mark.deadline, deadline)
         send_mark.set(mark)
         error: AvatarKitError | None = None
         accepted: Accepted | None = None

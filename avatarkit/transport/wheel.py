@@ -60,10 +60,12 @@ class Wheel(Generic[T]):
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 
-    def close(self) -> None:
-        """Forget everything."""
+    def close(self) -> list[T]:
+        """Forget everything; gives what was waiting."""
+        left = [item for entries in self._buckets.values() for item in entries]
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._buckets.clear()
         self._order.clear()
+        return left

@@ -104,7 +104,7 @@ for _ in range(calls):
         interrupted += 1
         left += state[0] != state[1]
 assert not other, other[:5]
-assert interrupted > calls // 4, interrupted
+assert interrupted > calls // 10, interrupted
 assert left == 0, f"{left} of {interrupted} tasks were still running when the caller saw Ctrl-C"
 assert lease.run(ok) == 1
 assert lease.run(tasks) == before, "tasks were left behind"

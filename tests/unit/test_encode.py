@@ -20,7 +20,7 @@ from avatarkit.transport.encode import Base64JsonBody, Base64Of, FilePart, Multi
 from avatarkit.transport.payload import BodyPayload
 from avatarkit.transport.sources import Source, as_source
 
-PIECE = 3 << 17  # what is encoded at a time
+PIECE = 3 << 16  # what is encoded at a time
 
 
 def make(data: bytes, **options: Any) -> Source:
@@ -49,14 +49,22 @@ def test_base64_member(size: int) -> None:
     assert whole(body) == whole(body)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.text(), lambda inner: st.lists(inner, max_size=3), max_leaves=8))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.text(), lambda inner: st.lists(inner, max_size=3), max_leaves=8
+    )
+)
 def test_base64_anywhere(around: Any) -> None:
     """Files may stand at any depth, several of them, with a prefix, beside any text."""
     data = make(b"\x00\xff\xfe")
     body = Base64JsonBody(
         {"a": around, "b": [Base64Of(data), {"c": Base64Of(data, prefix='data:x/"y";base64,')}], "d": around}
     )
-    assert json.loads(whole(body)) == {"a": around, "b": ["AP/+", {"c": 'data:x/"y";base64,AP/+'}], "d": around}
+    assert json.loads(whole(body)) == {
+        "a": around,
+        "b": ["AP/+", {"c": 'data:x/"y";base64,AP/+'}],
+        "d": around,
+    }
 
 
 def test_document_of_wrong_types() -> None:
@@ -78,7 +86,11 @@ def test_multipart_over_the_wire() -> None:
         heads.append(request.headers)
         async for part in await request.multipart():
             assert isinstance(part, aiohttp.BodyPartReader)
-            found[str(part.name)] = (part.filename, part.headers.get("Content-Type", ""), bytes(await part.read()))
+            found[str(part.name)] = (
+                part.filename,
+                part.headers.get("Content-Type", ""),
+                bytes(await part.read()),
+            )
         return web.Response()
 
     async def scenario() -> None:

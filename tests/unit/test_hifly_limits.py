@@ -60,7 +60,14 @@ def test_durations(rule: MediaRule, seconds: float, problem: str) -> None:
 
 @pytest.mark.parametrize(
     ("width", "height", "good"),
-    [(640, 360, True), (360, 640, True), (3840, 2160, True), (2160, 4096, True), (480, 358, False), (7680, 4320, False)],
+    [
+        (640, 360, True),
+        (360, 640, True),
+        (3840, 2160, True),
+        (2160, 4096, True),
+        (480, 358, False),
+        (7680, 4320, False),
+    ],
 )
 def test_sides(width: int, height: int, good: bool) -> None:
     """360p to 4K holds for both orientations."""
@@ -72,7 +79,9 @@ def test_codecs_and_contents() -> None:
     check = limits.AVATAR_VIDEO.check_facts
     assert check("v", MediaFacts(video_codec="h264", has_video=True)) == []
     assert check("v", MediaFacts(video_codec="hevc")) == ["v: hevc video found, h264 allowed"]
-    assert check("v", MediaFacts(containers=frozenset({"png"}))) == ["v: png content found, mp4 or mov allowed"]
+    assert check("v", MediaFacts(containers=frozenset({"png"}))) == [
+        "v: png content found, mp4 or mov allowed"
+    ]
     assert check("v", MediaFacts(has_video=False)) == ["v: no moving picture found, at least 1 allowed"]
     assert limits.VOICE_SAMPLE.check_facts("v", MediaFacts(has_audio=False)) == [
         "v: no sound found, at least 1 sound track allowed"
@@ -91,7 +100,18 @@ def test_urls() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a < b and c > d", "5<6", "1 <2> 3", "<3", "if a<b then c>d", "x<y && y>z", "<你好>", "<https://x.y>", "< b >", "<"],
+    [
+        "a < b and c > d",
+        "5<6",
+        "1 <2> 3",
+        "<3",
+        "if a<b then c>d",
+        "x<y && y>z",
+        "<你好>",
+        "<https://x.y>",
+        "< b >",
+        "<",
+    ],
 )
 def test_text_that_only_looks_like_html(text: str) -> None:
     """Comparisons, hearts and arrows are text."""
@@ -100,7 +120,17 @@ def test_text_that_only_looks_like_html(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["<b>", "x</p>", "<br/>", "<BR />", '<a href="x">', "<font color=red>", "<!-- x -->", "<!DOCTYPE html>", "<h1>"],
+    [
+        "<b>",
+        "x</p>",
+        "<br/>",
+        "<BR />",
+        '<a href="x">',
+        "<font color=red>",
+        "<!-- x -->",
+        "<!DOCTYPE html>",
+        "<h1>",
+    ],
 )
 def test_html_tags(text: str) -> None:
     """Tags of any kind are refused, with the place where they stand."""
@@ -134,7 +164,8 @@ def test_ranges(rule: RangeRule, good: list[float], bad: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "sent"), [(1, "1.0"), (1.25, "1.25"), (0.1 + 0.2, "0.3"), ("2", "2.0"), (0.5, "0.5"), ("1e0", "1.0")]
+    ("value", "sent"),
+    [(1, "1.0"), (1.25, "1.25"), (0.1 + 0.2, "0.3"), ("2", "2.0"), (0.5, "0.5"), ("1e0", "1.0")],
 )
 def test_ranges_are_sent_as_decimal_text(value: float | str, sent: str) -> None:
     """voice/edit wants decimal strings, never 1e0 or 0.30000000000000004."""
@@ -148,7 +179,10 @@ def test_range_that_is_no_number() -> None:
     assert RangeRule(low=0, high=9).encode("1.256") == 1.26
 
 
-@pytest.mark.parametrize(("text", "good"), [("#00ffAA", True), ("00ffaa", False), ("#fff", False), ("red", False), ("#00ffaa\n", False)])
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [("#00ffAA", True), ("00ffaa", False), ("#fff", False), ("red", False), ("#00ffaa\n", False)],
+)
 def test_colours(text: str, good: bool) -> None:
     """Colours are # and six hexadecimal digits."""
     assert (limits.COLOUR.check("st_primary_color", text) == []) is good
@@ -174,5 +208,9 @@ def test_every_limit_names_its_source() -> None:
 @given(st.text(max_size=300))
 def test_any_text_can_be_checked(text: str) -> None:
     """No text trips the checks, and each problem is one line about its field."""
-    for problems in (limits.TEXT.check("f", text), limits.RATE.check("f", text), limits.COLOUR.check("f", text)):
+    for problems in (
+        limits.TEXT.check("f", text),
+        limits.RATE.check("f", text),
+        limits.COLOUR.check("f", text),
+    ):
         assert all(problem.startswith("f: ") for problem in problems)

@@ -130,3 +130,54 @@ def test_missing_credentials_name_the_variable(monkeypatch: pytest.MonkeyPatch) 
 
     with pytest.raises(avatarkit.MissingCredentials, match="HIFLY_TOKEN"):
         avatarkit.AsyncHiFly()
+
+
+def test_caller_cancelled_before_a_connection_sends_nothing() -> None:
+    """A caller that goes away while the connection is still being made keeps its request from going out."""
+
+    async def main() -> None:
+        async with avatarkit.AsyncSandbox(clock=VirtualClock(), **FAST) as sandbox, client(sandbox) as hifly:
+            known = await ids(hifly)
+            caller = asyncio.create_task(hifly.videos.create_by_tts(text="x", **known))
+            for _ in range(2):  # the exchange has begun, and no connection stands yet
+                await asyncio.sleep(0)
+            caller.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await caller
+            await asyncio.sleep(5)
+            assert sandbox.seen.tasks == []
+            assert hifly.detached_submissions == ()
+
+    run_virtual(main)
+
+
+def test_closing_ends_waits_with_a_clear_error() -> None:
+    """Whoever waits when the client is closed gets ClientClosed, whatever the hub was doing."""
+
+    async def main() -> None:
+        async with avatarkit.AsyncSandbox(clock=VirtualClock(), render="tiny", run_seconds=900.0) as sandbox:
+            hifly = client(sandbox)
+            known = await ids(hifly)
+            tasks = [await hifly.videos.create_by_tts(text="x", **known) for _ in range(3)]
+            waits = [asyncio.create_task(task.wait()) for task in (*tasks, tasks[0])]
+            await asyncio.sleep(20)
+            await hifly.aclose()
+            results = await asyncio.gather(*waits, return_exceptions=True)
+            assert [type(result) for result in results] == [avatarkit.ClientClosed] * 4
+
+    run_virtual(main)
+
+
+def test_two_handles_of_one_task_are_looked_at_once() -> None:
+    """Handles made from the same token share the looks, so that a backend does not multiply its polls."""
+
+    async def main() -> None:
+        async with avatarkit.AsyncSandbox(clock=VirtualClock(), **FAST) as sandbox, client(sandbox) as hifly:
+            token = (await hifly.videos.create_by_tts(text="x", **await ids(hifly))).to_token()
+            async with client(sandbox) as other:
+                handles = [other.task(token) for _ in range(20)]
+                await asyncio.gather(*(handle.wait() for handle in handles))
+                assert len(set(handles)) == 1
+            assert max(sandbox.seen.polls.values()) < 8
+
+    run_virtual(main)

@@ -26,7 +26,9 @@ from avatarkit.transport.preflight import check_media, inspect
 from avatarkit.transport.sources import as_source
 
 
-def video(codec: str = "libx264", form: str = "mp4", width: int = 640, height: int = 360, frames: int = 150) -> bytes:
+def video(
+    codec: str = "libx264", form: str = "mp4", width: int = 640, height: int = 360, frames: int = 150
+) -> bytes:
     target = io.BytesIO()
     with av.open(target, "w", format=form) as container:
         stream = container.add_stream(codec, rate=25)
@@ -166,7 +168,10 @@ def test_play_lists_are_not_followed(tmp_path: Path) -> None:
     """A play list dressed up as a video opens no other file: ffmpeg is told the container."""
     secret = tmp_path / "secret.mp4"
     secret.write_bytes(VIDEO)
-    for text in (f"ffconcat version 1.0\nfile '{secret}'\n", f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:6,\n{secret}\n"):
+    for text in (
+        f"ffconcat version 1.0\nfile '{secret}'\n",
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:6,\n{secret}\n",
+    ):
         for name in ("v.mp4", "v.m3u8", "v.mp3"):
             found = facts(text.encode(), name)
             assert found is None or found.seconds is None
@@ -197,11 +202,28 @@ def test_facts_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         other.unlink()
         return await check_media("f", source, DRIVING_AUDIO)
 
-    assert run_virtual(vanish) == ["f: file that cannot be read found (No such file or directory), a file allowed"]
+    assert run_virtual(vanish) == [
+        "f: file that cannot be read found (No such file or directory), a file allowed"
+    ]
 
 
-HEADS = [VIDEO, MP3, M4A, sound(1), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff\xe0\0\x10JFIF", b"GIF89a"]
-HEADS += [b"RIFF\0\0\0\0WEBPVP8X", b"RIFF\0\0\0\0WEBPVP8L", b"\x1aE\xdf\xa3", b"OggS", b"fLaC", b"RIFF\0\0\0\0AVI "]
+HEADS = [
+    VIDEO,
+    MP3,
+    M4A,
+    sound(1),
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    b"\xff\xd8\xff\xe0\0\x10JFIF",
+    b"GIF89a",
+]
+HEADS += [
+    b"RIFF\0\0\0\0WEBPVP8X",
+    b"RIFF\0\0\0\0WEBPVP8L",
+    b"\x1aE\xdf\xa3",
+    b"OggS",
+    b"fLaC",
+    b"RIFF\0\0\0\0AVI ",
+]
 
 
 @settings(max_examples=150, deadline=None)

@@ -165,9 +165,18 @@ def test_a_status_in_place_of_the_answer(name, status, created, retry_after, con
 
 
 def test_the_answer_can_be_any_status_and_body():
-    """``answer()`` makes one for any status."""
+    """``answer()`` makes one for any status, and injects any of the provider's own codes."""
     fault = answer(418, accept=True, retry_after=1.5)
     assert (fault.status, fault.accept, fault.retry_after) == (418, True, "1.5")
+
+    async def test(wire):
+        wire.sandbox.faults.add(CREATE, answer(200, data={"code": 1009, "message": "sold out"}))
+        status, headers, body = await wire.create()
+        assert (status, headers["Content-Type"]) == (200, "application/json")
+        assert json.loads(body)["code"] == 1009
+        assert wire.created == 0
+
+    played(test)
 
 
 def test_a_truncated_answer_is_complete_http_and_broken_json():

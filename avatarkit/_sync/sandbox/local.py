@@ -30,6 +30,7 @@ class Sandbox(Blocking):
         host: address to bind. Anything but loopback lets the network in: the sandbox has no real secrets.
         clock: the client's clock, so that both live in the same virtual time.
         token: key of the account that every provider starts with.
+        secret: its signing secret, for the providers that have one.
         credits: that account's balance, in the provider's unit.
         max_running: its cap on unfinished tasks (HiFly 1001); None for no cap.
         max_submitted: its second cap (HiFly 1015).
@@ -60,6 +61,7 @@ class Sandbox(Blocking):
         host: str = "127.0.0.1",
         clock: Clock | None = None,
         token: str = "sandbox-token",
+        secret: str = "sandbox-secret",
         credits: float = 10000.0,
         max_running: int | None = None,
         max_submitted: int | None = None,
@@ -81,6 +83,7 @@ class Sandbox(Blocking):
             host=host,
             clock=clock,
             token=token,
+            secret=secret,
             credits=credits,
             max_running=max_running,
             max_submitted=max_submitted,
@@ -132,6 +135,11 @@ class Sandbox(Blocking):
     def token(self) -> str:
         """Key of the first account."""
         return self._async.token
+
+    @property
+    def secret(self) -> str:
+        """Signing secret of the first account."""
+        return self._async.secret
 
     @property
     def providers(self) -> tuple[str, ...]:

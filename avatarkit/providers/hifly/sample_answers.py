@@ -24,6 +24,7 @@ def _ok(**fields: Any) -> dict[str, Any]:
 
 
 def refused(code: int | str, message: str = "no") -> dict[str, Any]:
+    """An answer that refuses with *code*."""
     return {"code": code, "message": message, "request_id": "rid-8"}
 
 

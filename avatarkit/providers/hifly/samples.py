@@ -113,7 +113,7 @@ _WORKS: Final = (
         arguments={
             "avatar": _AVATAR,
             "voice": _VOICE,
-            "text": "早上好，欢迎收看。",
+            "text": "早上好 欢迎收看",
             "title": "Weather",
             "subtitle": _SUBTITLE,
             "pipeline": "1.5",
@@ -122,7 +122,7 @@ _WORKS: Final = (
         sends={
             "avatar": _AVATAR,
             "voice": _VOICE,
-            "text": "早上好，欢迎收看。",
+            "text": "早上好 欢迎收看",
             "title": "Weather",
             "pipeline": "1.5",
             "aigc_flag": 2,
