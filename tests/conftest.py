@@ -21,9 +21,15 @@ def _samples(provider: str) -> Samples:
     return found
 
 
+def _submissions(samples: Samples) -> Iterable[Operation]:
+    """One operation for each endpoint that makes a task."""
+    found = {o.endpoint.name: o for o in reversed(samples.operations) if o.endpoint.effect is Effect.SUBMIT}
+    return reversed(found.values())
+
+
 _TABLES: Mapping[str, Callable[[Samples], Iterable[Any]]] = {
     "operation": lambda samples: samples.operations,
-    "submission": lambda samples: (o for o in samples.operations if o.endpoint.effect is Effect.SUBMIT),
+    "submission": _submissions,
     "mistake": lambda samples: samples.mistakes,
     "refusal": lambda samples: samples.refusals,
     "answer": lambda samples: samples.answers,

@@ -89,8 +89,10 @@ class Side:
         """Make calls at the same time; results and errors in their order."""
         raise NotImplementedError
 
-    def cut_off(self, call: partial[Any], when: Callable[[], bool]) -> BaseException | Any:
-        """Start a call and cancel it as soon as *when* says so; what it ended with."""
+    def cut_off(
+        self, call: partial[Any], when: Callable[[], bool], step: float = 0.001
+    ) -> BaseException | Any:
+        """Start a call and cancel it as soon as *when*, asked every *step* seconds, says so; what it ended with."""
         raise NotImplementedError
 
     def original(self, value: Any) -> Any:
@@ -149,7 +151,9 @@ class BlockingSide(Side):
             thread.join()
         return results
 
-    def cut_off(self, call: partial[Any], when: Callable[[], bool]) -> BaseException | Any:
+    def cut_off(
+        self, call: partial[Any], when: Callable[[], bool], step: float = 0.001
+    ) -> BaseException | Any:
         results: list[Any] = [None]
         thread = threading.Thread(target=_keep, args=(results, 0, call))
 
@@ -159,7 +163,7 @@ class BlockingSide(Side):
             while not (others := self._bridge.calls - mine) and thread.is_alive():
                 await asyncio.sleep(0)
             while not when() and thread.is_alive():
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(step)
             for other in others:
                 other.abort()  # what Ctrl-C in the calling thread comes down to
 
@@ -205,7 +209,7 @@ class _Held:
 def _keep(results: list[Any], index: int, call: partial[Any]) -> None:
     try:
         results[index] = call()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - also what ends a thread
         results[index] = error
 
 
@@ -244,12 +248,14 @@ class AsyncSide(Side):
 
         return [self.wrap(result) for result in self.run(main)]
 
-    def cut_off(self, call: partial[Any], when: Callable[[], bool]) -> BaseException | Any:
+    def cut_off(
+        self, call: partial[Any], when: Callable[[], bool], step: float = 0.001
+    ) -> BaseException | Any:
         async def main() -> Any:
             task = asyncio.ensure_future(call.func.start(call))  # type: ignore[attr-defined]
             await asyncio.sleep(0)
             while not when() and not task.done():
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(step)
             task.cancel()
             return (await asyncio.gather(task, return_exceptions=True))[0]
 
@@ -342,7 +348,7 @@ class _Method:
                     given.put_nowait(("item", await anext(items)))
             except StopAsyncIteration:
                 given.put_nowait(("end", None))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised where the item was asked for
                 given.put_nowait(("error", error))
             finally:
                 await items.aclose()

@@ -141,15 +141,20 @@ class Call:
             if job is not None:
                 job()
 
+    def out_of_reach(self) -> bool:
+        """Whether nobody could wait for the call: in a forked child, on the loop's thread, at the very end."""
+        return self.bridge.inherited or self.bridge.is_here() or sys.is_finalizing()
+
     def settle(self, exc: BaseException) -> None:
         """End the call for a caller that is leaving with *exc*, and wait for its clean-up.
 
         What the clean-up raised (a submission in doubt, say) becomes the context of *exc*.
         """
-        if self.done or self.bridge.inherited or sys.is_finalizing():
+        if self.done:
             return
-        if self.bridge.is_here():  # a forgotten iterator, collected on the loop's thread
-            self.bridge.loop.call_soon(self.abort)
+        if self.out_of_reach():
+            if self.bridge.is_here():  # a forgotten iterator, collected on the loop's thread
+                self.bridge.loop.call_soon(self.abort)
             return
         try:
             self._request_abort()

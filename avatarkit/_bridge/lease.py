@@ -17,7 +17,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast, overload
@@ -118,11 +118,35 @@ class Lease:
             call.settle(exc)
             raise
 
+    @contextmanager
     def enter(
         self, make: Callable[P, AbstractAsyncContextManager[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> AbstractContextManager[T]:
+    ) -> Generator[T, None, None]:
         """Give an async context manager as a plain one; it is entered and left in one task."""
-        return _Entered(self, partial(make, *args, **kwargs))
+        tenant = self._admit()
+        call = Call(tenant.bridge, tenant, lambda: _hold(call, partial(make, *args, **kwargs)))
+        items: list[T] = []
+        call.items = items
+        error: BaseException | None = None
+        try:
+            call.launch()
+            call.wait()
+            if not items:
+                call.result()
+            try:
+                yield items.pop()
+            except BaseException as exc:
+                if call.out_of_reach():
+                    raise
+                error = exc
+            call.bridge.post(call.reply, error)
+            call.wait()
+        except BaseException as exc:
+            call.settle(exc)
+            raise
+        swallowed = call.result()
+        if error is not None and not swallowed:
+            raise error
 
     # ---- what is passed into a call
 
@@ -246,68 +270,22 @@ class Lease:
             return self._tenant
 
 
-class _Entered(AbstractContextManager[T]):
-    """An async context manager, entered and left in one task of the bridge."""
-
-    __slots__ = ("_call", "_lease", "_make")
-
-    def __init__(self, lease: Lease, make: Callable[[], AbstractAsyncContextManager[T]]) -> None:
-        self._lease = lease
-        self._make = make
-        self._call: Call | None = None
-
-    async def _host(self, call: Call) -> bool:
-        """Give whether the manager swallowed the error that left the block."""
-        error: BaseException | None = None
-        traceback: TracebackType | None = None
-        try:
-            async with self._make() as value:
-                error = await call.hand_over(value)
-                if error is not None:
-                    traceback = error.__traceback__
-                    raise error
-        except BaseException as exc:
-            if exc is not error:
-                raise
-            error.__traceback__ = traceback  # the block's own `with` raises it again
-            return False
-        return error is not None
-
-    def __enter__(self) -> T:
-        tenant = self._lease._admit()  # noqa: SLF001
-        call = Call(tenant.bridge, tenant, lambda: self._host(call))
-        items: list[T] = []
-        call.items = items
-        try:
-            call.launch()
-            call.wait()
-            if items:
-                self._call = call
-                return items.pop()
-        except BaseException as exc:
-            call.settle(exc)
+async def _hold(call: Call, make: Callable[[], AbstractAsyncContextManager[Any]]) -> bool:
+    """Hold a context manager open for *call*; give whether it swallowed the error that left the block."""
+    error: BaseException | None = None
+    traceback: TracebackType | None = None
+    try:
+        async with make() as value:
+            error = await call.hand_over(value)
+            if error is not None:
+                traceback = error.__traceback__
+                raise error
+    except BaseException as exc:
+        if exc is not error:
             raise
-        call.result()
-        raise AssertionError("a context manager that was not entered raises")
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        call, self._call = self._call, None
-        assert call is not None
-        try:
-            call.bridge.post(call.reply, exc)
-            call.wait()
-        except BaseException as interrupt:
-            call.settle(interrupt)
-            raise
-        return bool(call.result())
-
-    def __del__(self) -> None:
-        # An interrupt on the very threshold of __exit__ leaves the block without running it.
-        call: Call | None = getattr(self, "_call", None)
-        if call is not None:
-            call.settle(GeneratorExit())
+        error.__traceback__ = traceback  # the block raises it again, with its own
+        return False
+    return error is not None
 
 
 async def _read(items: Iterable[T]) -> AsyncIterator[T]:

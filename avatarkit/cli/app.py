@@ -107,4 +107,5 @@ def _set_up_logging(*, debug: bool) -> None:
     else:
         # What the log would warn of is told by the commands themselves.
         handler = logging.NullHandler()
+        logger.setLevel(logging.NOTSET)
     logger.handlers[:] = [handler]

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from avatarkit.protocol.endpoint import ProviderSpec
 from avatarkit.settings import Polling
 
 T = TypeVar("T")
+_TWITCH = 0.3
+"""Seconds in which further signals count as the first: a terminal and a wrapper often send the same Ctrl-C twice."""
 
 
 def run(invocation: Invocation, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -49,6 +52,7 @@ class _Stop:
     def __init__(self, invocation: Invocation) -> None:
         self._invocation = invocation
         self._cancel: Callable[[], object] = lambda: None
+        self._since = 0.0
         self.number: int | None = None
 
     async def guard(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -58,8 +62,8 @@ class _Stop:
         assert task is not None
 
         def cancel() -> None:
-            output.note(self._invocation, "stopping … (Ctrl-C again: at once)")
             task.cancel()
+            loop.call_later(_TWITCH, output.note, self._invocation, "stopping … (Ctrl-C again: at once)")
 
         self._cancel = lambda: loop.call_soon_threadsafe(cancel)
         before = {
@@ -72,9 +76,12 @@ class _Stop:
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: object) -> None:
+        now = time.monotonic()
         if self.number is None:
-            self.number = number
+            self.number, self._since = number, now
             self._cancel()
+            return
+        if now - self._since < _TWITCH:
             return
         # Whatever hangs now is not waited for: no locks, no buffers, only what the operating system offers.
         out, error = interrupted_bytes(self._invocation)

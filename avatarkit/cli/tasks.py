@@ -154,4 +154,4 @@ def result(made: Any) -> dict[str, Any]:
 
 def file_facts(saved: Downloaded) -> dict[str, Any]:
     """A finished download as plain data."""
-    return {"path": str(saved.path), "size": saved.size, "sha256": saved.sha256}
+    return {"path": str(saved.path), "size": saved.size}

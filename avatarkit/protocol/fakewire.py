@@ -315,7 +315,10 @@ class World(Protocol):
         callback_url: str = "",
         failure: FakeFailure | None = None,
     ) -> FakeTask:
-        """Create a task, take its cost off the balance, and start rendering *order*."""
+        """Create a task, take its cost off the balance, and start rendering *order*.
+
+        *task_id* must be new at this provider, whatever the kind.
+        """
 
     def task(self, account: FakeAccount, task_id: str) -> FakeTask | None:
         """The account's task with this id."""

@@ -156,7 +156,7 @@ class Control:
             self._move(task_id, lambda _task: self._world.now())
 
     def _task(self, task_id: str) -> FakeTask:
-        task = self._world.all_tasks.get(task_id)
+        task = self._world.find_task(task_id)
         if task is None:
             raise InvalidRequest(f"task: found none with id {task_id!r}")
         return task

@@ -115,10 +115,10 @@ class SandboxWorld:
         self.switches: dict[tuple[str, str], Any] = {}
         self.on_accept: Callable[[FakeTask], None] = _mark_rendered
         self.accounts: dict[tuple[str, str], FakeAccount] = {}
-        self.all_tasks: dict[str, FakeTask] = {}
+        self.all_tasks: dict[tuple[str, str], FakeTask] = {}
         self.files: dict[str, FakeFile] = {}
         self._paths: dict[str, FakeFile] = {}
-        self._assets: dict[tuple[str, str], FakeAsset] = {}
+        self._assets: dict[tuple[str, str, str], FakeAsset] = {}
         self._windows: dict[tuple[str, str], deque[float]] = {}
         self._unfinished: dict[tuple[str, str], _Unfinished] = {}
         self._failures: list[_NextFailure] = []
@@ -214,7 +214,7 @@ class SandboxWorld:
             failure=failure or self._planned_failure(endpoint),
         )
         account.credits -= cost
-        self.all_tasks[task_id] = task
+        self.all_tasks[account.provider, task_id] = task
         self._unfinished.setdefault((account.provider, account.key), _Unfinished()).add(task)
         self.on_accept(task)
         return task
@@ -232,8 +232,13 @@ class SandboxWorld:
 
     def task(self, account: FakeAccount, task_id: str) -> FakeTask | None:
         """The account's task with this id."""
-        task = self.all_tasks.get(task_id)
-        return task if task and (task.provider, task.account) == (account.provider, account.key) else None
+        task = self.all_tasks.get((account.provider, task_id))
+        return task if task and task.account == account.key else None
+
+    def find_task(self, task_id: str) -> FakeTask | None:
+        """The task with this id at any provider."""
+        found = (self.all_tasks.get((provider, task_id)) for provider in self.fakes)
+        return next((task for task in found if task is not None), None)
 
     def tasks(self, account: FakeAccount) -> list[FakeTask]:
         """The account's tasks, oldest first."""
@@ -248,12 +253,12 @@ class SandboxWorld:
 
     def add_asset(self, asset: FakeAsset) -> None:
         """Keep an avatar or a voice; adding one again changes nothing."""
-        self._assets[asset.kind, asset.id] = asset
+        self._assets[asset.provider, asset.kind, asset.id] = asset
 
     def asset(self, account: FakeAccount, kind: str, asset_id: str) -> FakeAsset | None:
         """An avatar or voice that the account may use now, public ones included."""
-        asset = self._assets.get((kind, asset_id))
-        if asset is None or asset.provider != account.provider or not asset.usable(self._now()):
+        asset = self._assets.get((account.provider, kind, asset_id))
+        if asset is None or not asset.usable(self._now()):
             return None
         return asset if asset.public or asset.account == account.key else None
 
@@ -292,7 +297,7 @@ class SandboxWorld:
     def add_result(self, task: FakeTask, *, extension: str, content_type: str) -> FakeFile:
         """A file for what a task renders."""
         file = FakeFile(
-            id=hashlib.sha256(f"result {task.id}".encode()).hexdigest()[:32],
+            id=hashlib.sha256(f"result {task.provider} {task.id}".encode()).hexdigest()[:32],
             provider=task.provider,
             account=task.account,
             extension=extension,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _PRIVATE_HEADERS = ("Authorization", "Cookie")
 _MAX_LOCATION = 8192
+_MAX_CHAIN = 20
 
 
 async def without_credentials(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -39,11 +40,13 @@ def parse_url(text: str) -> URL | None:
 def shown_cause(error: BaseException) -> BaseException | None:
     """*error* when its text holds no URL, else None: aiohttp prints URLs with their signatures."""
     seen: BaseException | None = error
-    while seen is not None:
+    for _ in range(_MAX_CHAIN):
+        if seen is None:
+            return error
         if "://" in str(seen) or "://" in repr(seen):
             return None
         seen = seen.__cause__ or seen.__context__
-    return error
+    return None
 
 
 def described(error: BaseException) -> str:

@@ -275,8 +275,9 @@ class Fetch:
                 self._received += len(data)
                 self._check_size(coming)
                 if count >= PIECE:
+                    # Awaiting the future itself would cancel a write that still queues, and leave a hole.
                     if writing is not None:
-                        await writing
+                        await finished(writing)
                     writing, batch, count = self._start(self._sink.write, batch), [], 0
                 self._tell(coming)
         finally:

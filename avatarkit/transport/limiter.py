@@ -126,7 +126,7 @@ class RequestLimiter:
         logged = rate is not None and per_second <= _MOST_LOGGED
         whole = math.ceil(per_second) if logged else 0
         self._log: deque[float] = deque(maxlen=whole + rate.burst - 1 if logged and rate else 0)
-        self._logged = self._log.maxlen
+        self._logged = self._log.maxlen or -1
         self._window = _MARGIN * whole / per_second if logged else 0.0
         self._slack = _SLACK if logged else _SLACK / 10
         self._places = self._free = in_progress

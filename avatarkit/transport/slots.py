@@ -3,16 +3,13 @@
 Invariants, all on the thread of the event loop:
 
 1. A slot is held from before a submission until its task ends (or the submission fails). ``running`` counts
-   the held ones; it never exceeds ``cap`` by a grant, though it may when ``cap`` is lowered while slots are
-   out.
-2. A configured cap is never exceeded. Below it, the learned cap falls with each refusal to what ran besides
-   the refused submission (at least 1), and grows by one after it was used up for a while and its tasks went
-   well.
-3. While nothing of ours runs, a refusal means that others use the account: then nobody submits for 5 s, 10
-   s, … 60 s, until a submission goes through.
-4. Waiters are served in order of arrival, each by its own deadline. A cancelled or expired waiter never
-   keeps a
-   slot: one that was granted in the same moment goes to the next.
+   the slots that are out; no grant takes it above ``cap``, though a refusal may lower ``cap`` below it.
+2. A configured cap is never exceeded. Below it, the learned cap falls with a refusal to what ran besides the
+   refused submission (at least 1), and grows by one when it was used up for a while and its tasks went well.
+3. While nothing of ours runs, a refusal means that others use the account: then nobody submits for 5 s, 10 s,
+   and so on up to 60 s, until a submission goes through.
+4. Waiters are served in order of arrival, each by its own deadline. A cancelled or expired waiter never keeps
+   a slot: one that was granted in the same moment goes to the next.
 5. There is one loop timer at most, for the nearest deadline or the end of a cool-down.
 6. ``running`` and all that was learned outlive the event loop (the tasks run on at the provider); only
    waiters die with it.

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeAlias
 
@@ -81,13 +81,13 @@ class Source:
         """A reader of its own position; blocking, so call it in a thread."""
         return self._opener()
 
-    async def pieces(self, size: int = PIECE) -> AsyncIterator[bytes]:
+    async def pieces(self, size: int = PIECE) -> AsyncGenerator[bytes, None]:
         """The whole content from the start, *size* bytes at a time, each read in a thread, one piece ahead.
 
         Raises InvalidRequest when the material became shorter since it was looked at.
         """
         loop = asyncio.get_running_loop()
-        reader = await in_thread(self.open)
+        reader: Reader = await in_thread(self.open)
 
         def fetch(offset: int) -> bytes:
             want = min(size, self.size - offset)

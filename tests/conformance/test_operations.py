@@ -55,8 +55,10 @@ def _matches(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def test_works_and_sends_the_documented_fields(house: House, operation: Operation) -> None:
-    """A call reaches its endpoint once, with exactly the documented fields in the documented types, and its result is
-    of the promised class; a submission's task ends well and yields what it should."""
+    """A call reaches its endpoint once, with exactly the documented fields in the documented types.
+
+    Its result is of the promised class; a submission's task ends well and yields what it should.
+    """
     client = house.client()
     arguments = house.arguments(client, operation)
     with _listening(house) as heard:

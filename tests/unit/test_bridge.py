@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dis
 import gc
 import queue
 import signal
@@ -197,7 +198,7 @@ def test_many_threads_share_one_loop(lease: Lease) -> None:
 
 
 def test_anyio_worker_threads_outlive_a_call(lease: Lease) -> None:
-    """The library anyio ties its worker threads to the loop's root task; calls share one, they do not start their own."""
+    """The library anyio ties its worker threads to the loop's root task, so calls share them."""
 
     async def worker() -> int:
         return await anyio.to_thread.run_sync(threading.get_ident)
@@ -851,6 +852,15 @@ def test_an_iterator_that_fails_fails_in_the_loop_statement(lease: Lease) -> Non
     assert seen == ["one"]
 
 
+def test_an_interrupt_at_the_end_of_a_round_is_seen_too() -> None:
+    """Python checks for Ctrl-C where a loop jumps back; compilers put that jump outside the `try` for some loops."""
+    code = dis.Bytecode(Lease.iterate)
+    jumps = [i.offset for i in code if i.opname == "JUMP_BACKWARD"]
+    guarded = [(e.start, e.end) for e in code.exception_entries]  # type: ignore[attr-defined]
+    assert jumps
+    assert all(any(start <= jump < end for start, end in guarded) for jump in jumps)
+
+
 def test_an_iterator_without_aclose_works(lease: Lease) -> None:
     """Any async iterable will do, a class with ``__anext__`` too."""
 
@@ -970,13 +980,37 @@ def test_a_manager_may_raise_another_error(lease: Lease) -> None:
         pass
 
 
+def test_a_block_collected_on_the_loops_thread_does_not_dead_lock(lease: Lease) -> None:
+    """An entered manager that is forgotten, and finalised by the loop's own thread, is left without waiting."""
+    left: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    @asynccontextmanager
+    async def manager() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            left.put(threading.get_ident())
+
+    box = [lease.enter(manager)]
+    box[0].__enter__()
+
+    async def drop() -> None:
+        box.clear()
+
+    lease.run(drop)
+    assert left.get(timeout=10) == lease.run(here)
+
+
 def test_closing_the_client_inside_the_block_leaves_the_manager() -> None:
     """`close` inside the block leaves the context manager first; the block's end raises ClientClosed."""
     lease = Lease()
     order: list[Any] = []
-    with pytest.raises(ClientClosed), lease.enter(opened, order):
-        lease.close()
-        assert len(order) == 2
+    manager = lease.enter(opened, order)
+    manager.__enter__()
+    lease.close()
+    assert len(order) == 2
+    with pytest.raises(ClientClosed):
+        manager.__exit__(None, None, None)
 
 
 # ---- twins

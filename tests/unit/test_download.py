@@ -7,7 +7,9 @@ import functools
 import gc
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -608,12 +610,63 @@ async def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         def refuse(_fd: int, _data: object) -> int:
             raise OSError(28, "No space left on device")
 
+        monkeypatch.setattr(os, "writev", lambda fd, pieces: 0)
         monkeypatch.setattr(os, "write", refuse)
         with pytest.raises(DownloadFailed, match="No space left"):
             await host.get("/v", tmp_path / "v.mp4")
         monkeypatch.undo()
         assert len(host.seen) == 1
         assert not (tmp_path / "v.mp4").exists()
+
+
+@virtual
+async def test_disk_that_takes_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes that take only part of what they are given lose nothing and double nothing."""
+    write = os.write
+    async with origin() as host:
+        monkeypatch.setattr(os, "writev", lambda fd, pieces: write(fd, pieces[0][:1000]))
+        monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:70_000]))
+        done = await host.get("/v", tmp_path / "v.mp4")
+        assert done.path.read_bytes() == BODY
+        assert done.sha256 == hashlib.sha256(BODY).hexdigest()
+
+
+@virtual
+async def test_cancel_while_the_pool_is_busy(tmp_path: Path) -> None:
+    """A write that still queues when the download is cancelled is made: else the next would stand in its place."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    gate = threading.Event()
+    note = tmp_path / "v.mp4.part.json"
+    async with origin() as host:
+
+        async def feed(request: web.Request) -> web.StreamResponse:
+            answer = web.StreamResponse(headers={"ETag": '"one"', "Content-Length": str(len(BODY))})
+            await answer.prepare(request)
+            await answer.write(BODY[:1000])
+            while not note.exists() or note.stat().st_size == 0:
+                await asyncio.sleep(0)
+            loop.run_in_executor(None, gate.wait)
+            await answer.write(BODY[1000:])
+            await asyncio.sleep(50)
+            return answer
+
+        host.faults = [feed]
+        done = [0]
+        call = host.get("/v", tmp_path / "v.mp4", progress=lambda count, total: done.append(count))
+        task = asyncio.ensure_future(call)
+        while done[-1] < 1_500_000:
+            await asyncio.sleep(0)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        had = (tmp_path / "v.mp4.part").read_bytes()
+        assert len(had) > 1_500_000
+        assert had == BODY[: len(had)]
 
 
 @virtual

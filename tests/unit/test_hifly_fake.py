@@ -90,6 +90,9 @@ class Vendor:
     def get(self, path, **query):
         return orjson.loads(self.raw("GET", path, query=query).body)
 
+    def task(self, task_id):
+        return self.world.find_task(task_id)
+
     def uploaded(self, extension, size=1000):
         slot = self.post("/tool/create_upload_url", {"file_extension": extension})
         file = self.world.files[slot["file_id"]]
@@ -137,7 +140,7 @@ def test_a_task_goes_from_1_to_2_to_3_by_the_clock_and_says_video_url_with_a_cap
     assert "video_Url" not in first
     vendor.time += 0.3
     assert vendor.get("/video/task", task_id=task_id)["status"] == 2
-    task = vendor.world.all_tasks[task_id]
+    task = vendor.task(task_id)
     task.result = vendor.world.add_result(task, extension="mp4", content_type="video/mp4")
     vendor.time += 1.5
     done = vendor.get("/video/task", task_id=task_id)
@@ -194,12 +197,12 @@ def test_a_subtitle_is_ordered_only_when_it_is_switched_on(vendor):
     style = {"st_font_size": 80, "st_primary_color": "#ff0000"}
     shown = vendor.post("/video/create_by_tts", {**TTS, **style, "st_show": 1})["task_id"]
     hidden = vendor.post("/video/create_by_tts", {**TTS, **style})["task_id"]
-    assert vendor.world.all_tasks[shown].order.subtitle == {
+    assert vendor.task(shown).order.subtitle == {
         "font_size": 80,
         "primary_color": "#ff0000",
         "show": 1,
     }
-    assert vendor.world.all_tasks[hidden].order.subtitle is None
+    assert vendor.task(hidden).order.subtitle is None
 
 
 def test_unknown_avatar_and_voice_are_14(vendor):
@@ -259,16 +262,16 @@ def test_a_cloned_avatar_can_be_used_only_when_its_task_succeeded(vendor):
     """Before that it is 14; a failed clone never becomes usable."""
     file_id = vendor.uploaded("mp4")
     task_id = vendor.post("/avatar/create_by_video", {"file_id": file_id})["task_id"]
-    avatar = vendor.world.all_tasks[task_id].yields
+    avatar = vendor.task(task_id).yields
     assert vendor.post("/video/create_by_tts", {**TTS, "avatar": avatar})["code"] == 14
     vendor.time += 10
     task = vendor.post("/video/create_by_tts", {**TTS, "avatar": avatar})["task_id"]
-    assert vendor.world.all_tasks[task].order.face is vendor.world.files[file_id]
+    assert vendor.task(task).order.face is vendor.world.files[file_id]
     vendor.world.fail_next("*", FakeFailure(), 1)
     failed = vendor.post("/avatar/create_by_video", {"file_id": file_id})["task_id"]
     vendor.time += 10
     assert vendor.get("/avatar/task", task_id=failed)["status"] == 4
-    bad = vendor.world.all_tasks[failed].yields
+    bad = vendor.task(failed).yields
     assert vendor.post("/video/create_by_tts", {**TTS, "avatar": bad})["code"] == 14
 
 
@@ -323,9 +326,7 @@ def test_a_cloned_voice_is_listed_edited_and_used(vendor):
     assert rows == [
         {"voice": voice, "title": "mine", "type": 8, "rate": "1.2", "volume": "0.5", "pitch": "2.0"}
     ]
-    order = vendor.world.all_tasks[
-        vendor.post("/video/create_by_tts", {**TTS, "voice": voice})["task_id"]
-    ].order
+    order = vendor.task(vendor.post("/video/create_by_tts", {**TTS, "voice": voice})["task_id"]).order
     assert (order.rate, order.volume, order.pitch) == (1.2, 0.5, 2.0)
 
 
@@ -445,16 +446,16 @@ def test_photo_talk_needs_a_picture_by_file_id(vendor):
     """The undocumented photo-talk operation takes ``image_file_id``, voice and text, no avatar."""
     body = {"voice": VOICE, "text": "hi", "image_file_id": vendor.uploaded("png")}
     task_id = vendor.post("/video/create_by_image", body)["task_id"]
-    assert vendor.world.all_tasks[task_id].order.face.content_type == "image/png"
+    assert vendor.task(task_id).order.face.content_type == "image/png"
     assert vendor.post("/video/create_by_image", {**body, "model": 2})["code"] == 11
 
 
 def test_an_event_has_the_newer_form_and_clones_only_by_switch(vendor):
     """Works send type 1 with task_id and title; avatars and voices only with the switch; S0 drops task_id."""
     vendor.account.callback_url = "http://127.0.0.1/hook"
-    work = vendor.world.all_tasks[vendor.post("/video/create_by_tts", TTS)["task_id"]]
+    work = vendor.task(vendor.post("/video/create_by_tts", TTS)["task_id"])
     clone_id = vendor.post("/avatar/create_by_video", {"video_url": "https://e.com/a.mp4"})["task_id"]
-    clone = vendor.world.all_tasks[clone_id]
+    clone = vendor.task(clone_id)
     vendor.time += 10
     event = orjson.loads(FAKE.callback(work, Status.SUCCEEDED, vendor.world).body)
     assert (event["type"], event["status"], event["task_id"], event["title"]) == (1, 3, work.id, "job")

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+from typing import ClassVar
 
 import aiohttp
 import orjson
@@ -22,7 +23,7 @@ class Other:
 
     name = "other"
     base_path = ""
-    switches = {"token_seconds": 100.0}
+    switches: ClassVar = {"token_seconds": 100.0}
     callback_statuses = frozenset({Status.QUEUED, Status.RUNNING, Status.SUCCEEDED, Status.FAILED})
 
     def stock(self):

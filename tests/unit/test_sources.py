@@ -230,7 +230,7 @@ def test_reading_stops_early(tmp_path: Path) -> None:
     async def first_piece() -> bytes:
         pieces = (await as_source(path)).pieces()
         piece = await anext(pieces)
-        await pieces.aclose()  # type: ignore[attr-defined]
+        await pieces.aclose()
         return piece
 
     assert run_virtual(first_piece) == DATA[: 1 << 20]

@@ -1,0 +1,240 @@
+"""``avatarkit generate`` and ``avatarkit task``."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commandline import Box, Ran, token_in
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """Six seconds of silence as WAV."""
+    path = tmp_path / "speech.wav"
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(8000)
+        out.writeframes(bytes(2 * 8000 * 6))
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A small picture."""
+    from PIL import Image
+
+    path = tmp_path / "face.png"
+    Image.new("RGB", (64, 96), "pink").save(path)
+    return path
+
+
+def test_text_to_file(run: Run, box: Box, tmp_path: Path) -> None:
+    """A text becomes a file: its path is all of standard output, the token comes on standard error before."""
+    target = tmp_path / "out.mp4"
+    ran = run(*box.speak(), "-o", str(target))
+    assert (ran.code, ran.out) == (0, f"{target}\n")
+    assert target.stat().st_size == 4096
+    assert ran.err.index("submitted, token: avk1.") < ran.err.index("done:")
+
+
+def test_json_names_everything(run: Run, box: Box, tmp_path: Path) -> None:
+    """--json gives one document with path, size, token, and what made it; standard error stays for people."""
+    target = tmp_path / "out.mp4"
+    told = run(*box.speak(), "-o", str(target), "--title", "morning", "--json").document
+    assert told["path"] == str(target)
+    assert told["size"] == 4096
+    assert told["status"] == "succeeded"
+    assert told["title"] == "morning"
+    assert told["token"].startswith("avk1.")
+    assert told["avatar"] == box.stock("avatar")
+    assert box.sandbox.tasks()[0]["title"] == "morning"
+
+
+def test_quiet_still_tells_the_token(run: Run, box: Box, tmp_path: Path) -> None:
+    """--quiet leaves the token of what was paid for, and nothing else, on standard error."""
+    ran = run("--quiet", *box.speak(), "-o", str(tmp_path / "out.mp4"))
+    assert ran.err.splitlines() == [f"submitted, token: {token_in(ran.err)}"]
+
+
+def test_no_wait_prints_the_token(run: Run, box: Box) -> None:
+    """--no-wait gives the token on standard output, and a later command goes on with it."""
+    ran = run(*box.speak(), "--no-wait")
+    assert ran.out == f"{token_in(ran.out)}\n"
+    assert run("task", "wait", token_in(ran.out)).out == "succeeded\n"
+    assert run(*box.speak(), "--no-wait", "--json").document["token"].startswith("avk1.")
+
+
+@pytest.mark.parametrize("way", ["stdin", "file"])
+def test_text_from_elsewhere(run: Run, box: Box, tmp_path: Path, way: str) -> None:
+    """``--text -`` reads standard input and ``--text-file`` a file, both as UTF-8 with or without its mark."""
+    text = "早上好，世界"  # noqa: RUF001
+    file = tmp_path / "text.txt"
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\n")
+    faces = ["--avatar", box.stock("avatar"), "--voice", box.stock("voice"), "--no-wait"]
+    if way == "stdin":
+        ran = run("generate", *faces, "--text", "-", stdin=text.encode())
+    else:
+        ran = run("generate", *faces, "--text-file", str(file))
+    assert ran.code == 0
+    (task,) = box.sandbox._world.all_tasks.values()
+    assert task.request["text"] == text
+
+
+def test_subtitles_are_asked_for(run: Run, box: Box) -> None:
+    """--subtitles burns the text in; without it the vendor's fields are not sent at all."""
+    run(*box.speak(), "--no-wait", "--subtitles")
+    run(*box.speak(), "--no-wait")
+    first, second = box.sandbox._world.all_tasks.values()
+    assert first.request["st_show"] == 1
+    assert "st_show" not in second.request
+
+
+def test_clone_from_picture_first(run: Run, box: Box, picture: Path, tmp_path: Path) -> None:
+    """--image uploads the picture, clones an avatar, says that this is billed, and uses it."""
+    ran = run(
+        "generate", "--image", str(picture), "--voice", box.stock("voice"), "--text", "Hi",
+        "-o", str(tmp_path / "out.mp4"), "--json",
+    )  # fmt: skip
+    assert ran.code == 0
+    assert "(billed)" in ran.err
+    video, avatar = box.sandbox.tasks()
+    assert (video["kind"], avatar["kind"]) == ("video", "avatar")
+    assert ran.document["avatar"] == avatar["yields"]
+    assert avatar["yields"] in ran.err
+
+
+def test_speak_a_recording(run: Run, box: Box, sound: Path, tmp_path: Path) -> None:
+    """--audio uploads a recording and has the avatar speak it."""
+    ran = run(
+        "generate", "--avatar", box.stock("avatar"), "--audio", str(sound), "-o", str(tmp_path / "a.mp4")
+    )
+    assert ran.code == 0
+    assert box.sandbox.seen.created("POST /video/create_by_audio") == 1
+
+
+def test_nothing_is_cloned_for_a_bad_recording(run: Run, box: Box, picture: Path, tmp_path: Path) -> None:
+    """A recording that the provider would refuse is found before an avatar is paid for."""
+    short = tmp_path / "short.wav"
+    with wave.open(str(short), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(8000)
+        out.writeframes(bytes(16000))
+    ran = run("generate", "--image", str(picture), "--audio", str(short))
+    assert ran.code == 2
+    assert box.sandbox.tasks() == []
+
+
+def test_nothing_is_cloned_for_a_bad_text(run: Run, box: Box, picture: Path) -> None:
+    """A title or text beyond the provider's limits is found before an avatar is paid for."""
+    ran = run(
+        "generate", "--image", str(picture), "--voice", "v", "--text", "x" * 10_001, "--title", "t" * 21,
+        "--json",
+    )  # fmt: skip
+    assert ran.code == 2
+    assert len(ran.error["problems"]) == 2
+    assert box.sandbox.tasks() == []
+
+
+def test_a_made_avatar_is_not_lost(run: Run, box: Box, picture: Path) -> None:
+    """When the video is refused after the avatar was cloned and paid for, the error names the avatar."""
+    arguments = ["generate", "--image", str(picture), "--voice", "no-such-voice", "--text", "Hi", "--no-wait"]
+    ran = run(*arguments)
+    (avatar,) = box.sandbox.tasks()
+    assert ran.code == 5
+    assert f"The new avatar is {avatar['yields']}" in ran.err
+    again = run(*arguments, "--json")
+    assert again.error["made"] == {"avatar": box.sandbox.tasks()[0]["yields"]}
+
+
+def test_existing_file_is_found_before_paying(run: Run, box: Box, tmp_path: Path) -> None:
+    """An existing target stops the command before anything is sent; --force replaces it."""
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"precious")
+    assert run(*box.speak(), "-o", str(target)).code == 2
+    assert box.sandbox.tasks() == []
+    assert target.read_bytes() == b"precious"
+    assert run(*box.speak(), "-o", str(target), "--force").code == 0
+    assert target.stat().st_size == 4096
+
+
+def test_folder_as_target_names_the_file(run: Run, box: Box, tmp_path: Path) -> None:
+    """A folder as target gets a file named after the title, made safe; a second run does not overwrite it."""
+    (tmp_path / "videos").mkdir()
+    arguments = [*box.speak(), "--title", "a/b", "-o", str(tmp_path / "videos")]
+    assert run(*arguments).code == 0
+    assert [path.name for path in (tmp_path / "videos").iterdir()] == ["a_b.mp4"]
+    assert run(*arguments).code == 2
+    assert len(box.sandbox.tasks()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--voice", "v", "--text", "t"], "exactly one of --avatar"),
+        (["--avatar", "a", "--image", "b.png", "--voice", "v", "--text", "t"], "exactly one of --avatar"),
+        (["--avatar", "a", "--text", "t"], "--text needs --voice"),
+        (["--avatar", "a"], "either --voice with --text, or --audio"),
+        (["--avatar", "a", "--audio", "a.wav", "--text", "t"], "either --voice with --text, or --audio"),
+        (["--avatar", "a", "--audio", "a.wav", "--subtitles"], "go with --text"),
+        (["--avatar", "a", "--audio", "a.wav"], "there is no file a.wav"),
+        (["--avatar", "a", "--voice", "v", "--text", "t", "--text-file", "f"], "not both"),
+        (["--avatar", "a", "--voice", "v", "--text-file", "no-such-file"], "cannot be read"),
+        (["--avatar", "a", "--voice", "v", "--text", "  "], "text"),
+    ],
+)
+def test_wrong_combinations(run: Run, box: Box, arguments: list[str], words: str) -> None:
+    """Options that do not go together end with code 2 before anything is sent."""
+    ran = run("generate", *arguments)
+    assert ran.code == 2
+    assert words in ran.err
+    assert not box.sandbox.seen.requests
+
+
+def test_show(run: Run, box: Box) -> None:
+    """``task show`` tells the status once, as lines or as a document."""
+    token = token_in(run(*box.speak(), "--no-wait", "--title", "evening").out)
+    ran = run("task", "show", token)
+    assert "status      succeeded" in ran.out
+    assert "evening" in ran.out
+    assert run("task", "show", token, "--json").document["status"] == "succeeded"
+
+
+def test_wait_and_save(run: Run, box: Box, tmp_path: Path) -> None:
+    """``task wait -o`` saves the video; ``task download`` saves it once more."""
+    token = token_in(run(*box.speak(), "--no-wait").out)
+    first, second = tmp_path / "1.mp4", tmp_path / "2.mp4"
+    assert run("task", "wait", token, "-o", str(first)).out == f"{first}\n"
+    told = run("task", "download", token, "-o", str(second), "--json").document
+    assert told["path"] == str(second)
+    assert first.read_bytes() == second.read_bytes()
+    assert run("task", "wait", token, "-o", str(first)).code == 2
+
+
+def test_wait_gives_the_avatar(run: Run, box: Box, picture: Path) -> None:
+    """For a clone ``task wait`` prints the new id, and -o is refused as there is no file."""
+    run("generate", "--image", str(picture), "--voice", "no-such-voice", "--text", "x", "--no-wait")
+    (task,) = box.sandbox.tasks()
+    ran = run("generate", "--image", str(picture), "--voice", box.stock("voice"), "--text", "x", "--no-wait")
+    token = token_in(ran.err)
+    assert run("task", "wait", token).out.strip() in {each["yields"] for each in box.sandbox.tasks()}
+    refused = run("task", "wait", token, "-o", "x.mp4")
+    assert refused.code == 2
+    assert "no file to save" in refused.err
+    assert task["kind"] == "avatar"
+
+
+def test_download_before_the_end(run: Run, start_box: Callable[..., Box], tmp_path: Path) -> None:
+    """``task download`` of a running task ends with 7, the token and the command to wait with; no file is left."""
+    box = start_box(run_seconds=float("inf"))
+    token = token_in(run(*box.speak(), "--no-wait").out)
+    ran = run("task", "download", token, "-o", str(tmp_path / "x.mp4"))
+    assert ran.code == 7
+    assert f"avatarkit task wait {token}" in ran.err
+    assert list(tmp_path.iterdir()) == []
