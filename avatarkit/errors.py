@@ -293,7 +293,17 @@ class TransferError(AvatarKitError):
 
 
 class UploadFailed(TransferError):
-    """The file did not arrive. Nothing was billed; it is safe to try again."""
+    """The file did not arrive. Nothing was billed; it is safe to try again.
+
+    Attributes:
+        retryable: whether the same file can arrive when it is sent again, to a fresh address.
+        http_status: the store's answer, 0 when there was none.
+        code: the store's error code, e.g. ``SignatureDoesNotMatch``.
+    """
+
+    retryable: bool = True
+    http_status: int = 0
+    code: str = ""
 
 
 class DownloadFailed(TransferError):

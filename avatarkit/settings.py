@@ -73,7 +73,7 @@ class Polling:
     """
 
     shortest: float = attrs.field(default=1.0, validator=v.ge(0))
-    longest: float = attrs.field(default=60.0, validator=v.gt(0))
+    longest: float = attrs.field(default=120.0, validator=v.gt(0))
 
 
 @attrs.frozen(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -119,7 +120,7 @@ class AsyncTask(Generic[T]):
 
         """
         if not self._record.terminal:
-            await self._look(options)
+            await _look(self._account, self._record, options)
         return self.status
 
     async def wait(self, timeout: float | None = 3600.0) -> T:
@@ -189,13 +190,6 @@ class AsyncTask(Generic[T]):
             looks=record.looks,
         )
 
-    async def _look(self, options: CallOptions | None = None) -> Snapshot:
-        engine = self._account.engine()
-        snapshot = await self._account.call(self._record.kind.look(self._record.task_id), options)
-        engine.hub.adopt(self._record)
-        engine.hub.settle(self._record, snapshot)
-        return snapshot
-
     def _result(self) -> T:
         if self._artifact is None:
             snapshot = self._record.snapshot
@@ -217,7 +211,9 @@ class AsyncTask(Generic[T]):
                 response=snapshot.response,
             )
         cls = AsyncVideo if kind is Kind.VIDEO else AsyncAudio
-        return cls(self._account, self._record, snapshot, self._look)
+        # Not a method of this handle: the two would hold each other until a garbage collection.
+        renew = functools.partial(_look, self._account, self._record)
+        return cls(self._account, self._record, snapshot, renew)
 
     def _failure(self, snapshot: Snapshot | None) -> TaskFailed:
         reason = (snapshot and snapshot.reason) or FailureReason.PROVIDER_FAULT
@@ -259,6 +255,14 @@ class AsyncTask(Generic[T]):
 
     def __hash__(self) -> int:
         return hash((self.provider, self.kind, self.id))
+
+
+async def _look(account: Account, record: Watched, options: CallOptions | None = None) -> Snapshot:
+    hub = account.engine().hub
+    snapshot = await account.call(record.kind.look(record.task_id), options)
+    hub.adopt(record)
+    hub.settle(record, snapshot)
+    return snapshot
 
 
 def check_token(token: str, account: Account) -> Watched:

@@ -96,7 +96,11 @@ def _tls(problems: list[str]) -> dict[str, Any]:
     for name in (paths.openssl_cafile_env, paths.openssl_capath_env):
         if os.environ.get(name):
             told[name] = os.environ[name]
-    loaded = ssl.create_default_context().cert_store_stats()["x509_ca"]
+    try:
+        loaded = ssl.create_default_context().cert_store_stats()["x509_ca"]
+    except ssl.SSLError as error:
+        problems.append(f"TLS: the system's certificates cannot be used: {error}")
+        return told
     # A folder of certificates is read on demand, so nothing loaded yet is no fault of its own.
     if not loaded and not paths.capath and sys.platform != "win32":
         problems.append("TLS: no certificate authorities were found; set SSL_CERT_FILE to a PEM file of them")

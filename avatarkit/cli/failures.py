@@ -120,6 +120,10 @@ def hint(error: BaseException) -> str:
         return f"Go on waiting with: avatarkit task wait {error.token}"
     if isinstance(error, errors.SubmissionInDoubt):
         return _doubt_hint(error)
+    if isinstance(error, errors.MissingCredentials):
+        return "Set it in the environment. To try things without an account: avatarkit demo"
+    if isinstance(error, errors.InvalidHandle) and "to_token" in error.hint:
+        return "Copy it whole, as it was printed."
     if isinstance(error, errors.MissingExtra):
         return error.hint
     return clean(getattr(error, "hint", ""))

@@ -17,7 +17,7 @@ from avatarkit import providers
 from avatarkit.cli import output
 from avatarkit.cli.failures import Exit, Interrupted, interrupted_bytes
 from avatarkit.cli.invocation import Invocation
-from avatarkit.errors import AvatarKitError, SubmissionInDoubt, UnsupportedOperation
+from avatarkit.errors import AvatarKitError, ConfigurationError, SubmissionInDoubt, UnsupportedOperation
 from avatarkit.protocol.endpoint import ProviderSpec
 from avatarkit.settings import Polling
 
@@ -126,7 +126,11 @@ async def opened(
 
 def _pace(spec: ProviderSpec, base_url: str | None) -> dict[str, Any]:
     """One person waits for one task: look more often than a fleet would. A sandbox is done within seconds."""
-    host = urlsplit(base_url or os.environ.get(spec.base_url_variable) or spec.base_url).hostname or ""
+    address = base_url or os.environ.get(spec.base_url_variable) or spec.base_url
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError as error:
+        raise ConfigurationError(f"the base URL is no URL: {error}") from None
     if host == "localhost" or host.startswith("127.") or host == "::1":
         # Proxies from the environment lead away from this machine, never back to it.
         return {"polling": Polling(shortest=0.2, longest=0.5), "proxy": ""}

@@ -83,7 +83,7 @@ class Account:
     rate: RateLimit | None
     max_running: int | None = None
     poll_shortest: float = 1.0
-    poll_longest: float = 60.0
+    poll_longest: float = 120.0
     preflight: bool = True
     hooks: tuple[Hook, ...] = ()
     random: random.Random = attrs.field(factory=random.Random)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -31,6 +30,7 @@ from avatarkit.events import TaskLooked
 from avatarkit.models import FailureReason, Snapshot, Status
 from avatarkit.protocol.endpoint import TaskKind
 from avatarkit.protocol.schedule import next_delay
+from avatarkit.transport.crew import Crew
 from avatarkit.transport.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -81,11 +81,6 @@ class Watched:
         """Whether the provider is done with it."""
         return self.snapshot is not None and self.snapshot.status.terminal
 
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody waits for it."""
-        return self.waiter is not None or bool(self.others) or bool(self.changes)
-
 
 class PollHub:
     """Looks at an account's waiting tasks on one running loop."""
@@ -94,10 +89,12 @@ class PollHub:
         self._account = account
         self._driver = driver
         self._clock = account.clock
-        self._ready: deque[Watched] = deque()
+        self._crew: Crew[Watched] = Crew(
+            driver.limiter, _POLL, driver.in_progress, wanted=self._wanted, do=self._look
+        )
+        self._ready = self._crew.queue
         self._wheel: Wheel[Watched | asyncio.Future[bool]] = Wheel(account.clock, self._fall_due)
-        self._workers: set[asyncio.Task[None]] = set()
-        self._most = driver.in_progress
+        self._husks = 0  # timeouts in the wheel of waits that ended before
         self._closed = False
 
     # -- waiting
@@ -122,8 +119,16 @@ class PollHub:
             return await future
         finally:
             _strike(record, future)
+            if timeout is not None:
+                self._forget_timeout()
             if future.done() and not future.cancelled():
                 future.exception()  # seen, also when the waiter was cancelled in the same turn
+
+    def _forget_timeout(self) -> None:
+        self._husks += 1
+        if self._husks > 256 and self._husks * 2 > len(self._wheel):
+            self._husks = 0
+            self._wheel.keep(lambda item: item.__class__ is Watched or not item.done())  # type: ignore[union-attr]
 
     def adopt(self, record: Watched) -> None:
         """Take over a record that another loop's hub had: its futures died with that loop."""
@@ -139,9 +144,9 @@ class PollHub:
         record.scheduled = True
         if record.resumed and record.looks == 0:
             self._ready.append(record)
-            self._pump()
         else:
-            self._wheel.add(self._delay(record, None), record)
+            self._reschedule(record)
+        self._crew.hire()
 
     def watch_holders(self, pool: str) -> None:
         """A submission waits for a slot of *pool*: look at those that hold one, though nobody else waits."""
@@ -156,7 +161,7 @@ class PollHub:
         if not record.terminal:
             record.scheduled = True
             self._ready.appendleft(record)
-            self._pump()
+            self._crew.hire()
 
     def _delay(self, record: Watched, retry_after: float | None) -> float:
         account = self._account
@@ -178,40 +183,18 @@ class PollHub:
                 self._ready.append(item)
             elif not item.done():  # type: ignore[union-attr]
                 item.set_result(False)  # type: ignore[union-attr]
-        self._pump()
+        self._crew.hire()
 
-    def _pump(self) -> None:
-        # Workers live as long as there is something to look at: one task for many looks.
-        missing = min(len(self._ready), self._most) - len(self._workers)
-        for _ in range(missing):
-            worker = asyncio.get_running_loop().create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
-
-    def _idle(self, record: Watched) -> bool:
-        if record.wanted:
-            return False
-        return not (record.holds and self._account.slots_wanted(record.kind.pool))
-
-    async def _work(self) -> None:
-        ready, limiter = self._ready, self._driver.limiter
-        while ready:
-            if not limiter.try_start(_POLL):
-                await limiter.start(_POLL)
-            try:
-                record = ready.popleft() if ready else None
-                if record is None:
-                    return
-                if record.terminal or self._idle(record):
-                    record.scheduled = False
-                    continue
-                await self._look(record)
-            except asyncio.CancelledError:
-                if record is not None:
-                    ready.append(record)  # so that closing finds it
-                raise
-            finally:
-                limiter.done()
+    def _wanted(self, record: Watched) -> bool:
+        """Whether to look at a record that is due; else it leaves the queue, until :meth:`watch` is called again."""
+        snapshot = record.snapshot
+        if snapshot is None or not snapshot.status.terminal:
+            if record.waiter is not None or record.others or record.changes:
+                return True
+            if record.holds and self._account.slots_wanted(record.kind.pool):
+                return True
+        record.scheduled = False
+        return False
 
     async def _look(self, record: Watched) -> None:
         try:
@@ -229,6 +212,8 @@ class PollHub:
             return
         record.refusals = 0
         self.settle(record, snapshot)
+        if record.scheduled:
+            self._reschedule(record)
 
     def _look_failed(self, record: Watched, error: AvatarKitError) -> None:
         record.looks += 1
@@ -254,8 +239,6 @@ class PollHub:
         delay = self._delay(record, retry_after)
         if delay < _AT_ONCE:
             self._ready.append(record)
-            if not self._workers:
-                self._pump()
         else:
             self._wheel.add(delay, record)
 
@@ -276,8 +259,6 @@ class PollHub:
             record.low = age
             if snapshot.status is not before:
                 _wake_changes(record)
-            if record.scheduled:
-                self._reschedule(record)
             return
         if snapshot.status is Status.SUCCEEDED and (record.looks > 1 or not record.resumed):
             self._account.durations[record.kind.kind].observe(record.low, age, record.size)
@@ -304,9 +285,7 @@ class PollHub:
     async def aclose(self) -> None:
         """Stop looking. Whoever waits gets ClientClosed; the tasks go on."""
         self._closed = True
-        for worker in list(self._workers):
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await self._crew.dismiss()
         left = [item for item in self._wheel.close() if isinstance(item, Watched)]
         for record in (*left, *self._ready):
             record.scheduled = False

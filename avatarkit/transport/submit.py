@@ -40,6 +40,7 @@ from avatarkit.transport.session import SendMark, send_mark
 if TYPE_CHECKING:
     from avatarkit.transport.account import Account
     from avatarkit.transport.driver import Driver
+    from avatarkit.transport.slots import TaskSlots
 
 _SUBMIT = 0  # the limiter's priority for submissions
 
@@ -149,28 +150,36 @@ class Submitter:
         """Take a slot and a turn, or neither."""
         account, endpoint = self._account, attempt.request.endpoint
         slots = account.slots.get(endpoint.pool)
-        if slots is not None and not slots.try_acquire():
+        while True:
+            if slots is not None and not slots.try_acquire():
+                await self._wait_for_slot(slots, attempt, deadline)
             try:
-                waited = await slots.acquire(None if deadline == math.inf else deadline)
-            except DeadlineExceeded:
-                if isinstance(attempt.error, TooManyRunning):
-                    raise attempt.error from None
+                await self._driver.turn(endpoint, _SUBMIT)
+            except BaseException:
+                if slots is not None:
+                    slots.release(ran=False)
                 raise
-            account.emit(
-                Throttled(provider=account.spec.name, endpoint=endpoint.name, why="slot", seconds=waited)
-            )
-        try:
-            await self._driver.turn(endpoint, _SUBMIT)
-        except BaseException:
-            if slots is not None:
-                slots.release(ran=False)
-            raise
-        broke = account.broke
-        if broke is not None and broke[0] >= began:
+            broke = account.broke is not None and account.broke[0] >= began
+            if not broke and (slots is None or not slots.overdrawn):
+                return
+            # No money left, or the cap fell while this submission waited for its turn: it does not go out now.
             self._driver.limiter.done()
             if slots is not None:
                 slots.release(ran=False)
-            raise _copy(broke[1])
+            if broke and account.broke is not None:
+                raise _copy(account.broke[1])
+
+    async def _wait_for_slot(self, slots: TaskSlots, attempt: Attempt, deadline: float) -> None:
+        account, endpoint = self._account, attempt.request.endpoint
+        try:
+            waited = await slots.acquire(None if deadline == math.inf else deadline)
+        except DeadlineExceeded:
+            if isinstance(attempt.error, TooManyRunning):
+                raise attempt.error from None
+            raise
+        account.emit(
+            Throttled(provider=account.spec.name, endpoint=endpoint.name, why="slot", seconds=waited)
+        )
 
     async def _exchange(self, attempt: Attempt, options: CallOptions, deadline: float) -> None:
         task = asyncio.get_running_loop().create_task(self._run(attempt, options, deadline))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import av
 import pytest
-from commandline import REPOSITORY, Box, Ran, token_in
+from commandline import REPOSITORY, Box, Program, Ran, token_in
 
 from avatarkit import studio
 
@@ -67,6 +67,21 @@ def test_demo_into_a_file(run: Run, tmp_path: Path) -> None:
     assert run("demo", "--out", str(tmp_path / "taken")).code == 2
     assert run("demo", "--provider", "nobody", "--out", str(tmp_path / "x")).code == 2
     assert not (tmp_path / "x").exists()
+
+
+def test_demo_kept_open(
+    launch: Callable[..., Program], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--keep-open leaves the sandbox running for the commands it prints; Ctrl-C is its regular end."""
+    program = launch("demo", "--out", str(tmp_path / "out"), "--text", "Hi.", "--no-subtitles", "--keep-open")
+    for name in ("HIFLY_BASE_URL", "HIFLY_TOKEN"):
+        line = program.until(f"export {name}=")
+        monkeypatch.setenv(name, line.strip().partition("=")[2])
+    assert len(run("voices", "list", "--json").document["voices"]) == 1
+    program.stop()
+    ran = program.end()
+    assert ran.code == 0
+    assert "1 video is in" in ran.out
 
 
 @pytest.mark.parametrize("colour", [True, False])

@@ -158,6 +158,14 @@ def test_unknown_provider_names_the_known(run: Run) -> None:
     assert "hifly" in ran.err
 
 
+@pytest.mark.parametrize("address", ["http://[", "ftp://example.org", "nonsense"])
+def test_bad_address_is_two(run: Run, box: Box, address: str) -> None:
+    """An address that is no http(s) URL is code 2."""
+    ran = run("credits", "--base-url", address)
+    assert ran.code == 2
+    assert "URL" in ran.err
+
+
 def test_damaged_token_is_two(run: Run, box: Box) -> None:
     """A token that was cut is told as such, without a request."""
     token = token_in(run(*box.speak(), "--no-wait").out)

@@ -252,6 +252,23 @@ def test_a_waiter_cancelled_at_the_moment_of_its_turn_hands_it_on() -> None:
     run_virtual(main)
 
 
+def test_a_handed_on_turn_costs_no_second_slot_of_the_rate() -> None:
+    """At one a second the next in line starts when the cancelled one would have, not a second later."""
+
+    async def main() -> None:
+        limiter = make(1.0, in_progress=1)
+        assert limiter.try_start()
+        first, second, third = (asyncio.create_task(limiter.start()) for _ in range(3))
+        await asyncio.sleep(5)
+        limiter.done()
+        first.cancel()
+        assert await second == pytest.approx(5.0, abs=0.01)
+        limiter.done()
+        assert await third == pytest.approx(6.0, abs=0.01)
+
+    run_virtual(main)
+
+
 def test_a_callback_cancelled_between_grant_and_call_is_not_called() -> None:
     """Turn.cancel() after the grant suppresses the call and gives the place back; after the call it does nothing."""
 

@@ -115,6 +115,7 @@ def test_strays_do_not_move_the_median() -> None:
     follow(durations, tasks, rng)
     assert durations.expected() == pytest.approx(120.0, rel=0.1)
     assert next_delay(durations, 120.0) < 12
+    assert 6 <= durations.to_dict()["strays"] <= 12
 
 
 def test_a_stuck_task_is_looked_at_ever_more_rarely_but_for_ever() -> None:

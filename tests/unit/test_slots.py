@@ -205,6 +205,26 @@ def test_a_waiter_cancelled_just_before_a_release_is_passed_over() -> None:
     run_virtual(main)
 
 
+def test_a_waiter_whose_coroutine_is_closed_is_passed_over() -> None:
+    """A coroutine thrown away while it waits gets no slot; the next one does."""
+
+    async def main() -> None:
+        slots = make(1)
+        assert slots.try_acquire()
+        thrown_away = slots.acquire()
+        thrown_away.send(None)
+        second = asyncio.create_task(slots.acquire())
+        await asyncio.sleep(0.01)
+        thrown_away.close()
+        assert slots.waiting == 1
+        slots.release()
+        await asyncio.sleep(0.01)
+        assert second.done()
+        assert (slots.running, slots.waiting) == (1, 0)
+
+    run_virtual(main)
+
+
 def test_a_refusal_teaches_the_cap() -> None:
     """What ran besides the refused submission is the cap; the hook hears of it once."""
 
