@@ -66,6 +66,25 @@ _TABLE: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (errors.InvalidHandle, Exit.USAGE),
     (errors.UnsupportedOperation, Exit.USAGE),
 )
+# What to do when the error itself does not say.
+_ADVICE: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (errors.NotFound, "Check the ids: avatarkit avatars list, avatarkit voices list."),
+    (errors.AuthenticationError, "Check the credentials: avatarkit doctor"),
+    (errors.EntitlementError, "Change the plan in the provider's console."),
+    (errors.InsufficientCredits, "Recharge the account in the provider's console."),
+    (errors.ModerationRefused, "Change the material; it was refused by the provider's review."),
+    (errors.BadRequest, "Change what the provider names, and try again."),
+    (
+        errors.UnexpectedResponse,
+        "Try again; if it stays, is --base-url right, is a proxy in between? avatarkit doctor",
+    ),
+    (errors.ProviderError, "The trouble is the provider's: try again later."),
+    (errors.TransportError, "Check network, proxy and address: avatarkit doctor"),
+    (errors.UploadFailed, "Nothing was billed; try again."),
+    (errors.DownloadFailed, "Try again: it goes on where it stopped."),
+    (errors.DeadlineExceeded, "Try again later; nothing is running."),
+    (errors.InvalidRequest, "Nothing was sent."),
+)
 _SIMPLE_FIELDS: Final = (
     "code", "provider", "endpoint", "kind", "http_status", "request_id", "retry_after", "task_id", "token",
 )  # fmt: skip
@@ -126,7 +145,8 @@ def hint(error: BaseException) -> str:
         return "Copy it whole, as it was printed."
     if isinstance(error, errors.MissingExtra):
         return error.hint
-    return clean(getattr(error, "hint", ""))
+    own = clean(getattr(error, "hint", ""))
+    return own or next((advice for cls, advice in _ADVICE if isinstance(error, cls)), "")
 
 
 def _doubt_hint(error: errors.SubmissionInDoubt) -> str:

@@ -238,7 +238,7 @@ class PollHub:
     def _reschedule(self, record: Watched, retry_after: float | None = None) -> None:
         delay = self._delay(record, retry_after)
         if delay < _AT_ONCE:
-            self._ready.append(record)
+            self._ready.appendleft(record)
         else:
             self._wheel.add(delay, record)
 

@@ -151,7 +151,7 @@ class Sessions:
     def _make_api(self) -> aiohttp.ClientSession:
         import aiohttp
 
-        return self._make(
+        session = self._make(
             "api",
             aiohttp.TCPConnector(
                 limit=self._network.connections,
@@ -161,6 +161,9 @@ class Sessions:
             aiohttp.ClientTimeout(total=self._timeouts.request, sock_connect=self._timeouts.connect),
             headers=_HEADERS,
         )
+        # Else aiohttp sends a GET again by itself: past the limiter, the retry policy and the hooks.
+        session._retry_connection = False  # noqa: SLF001
+        return session
 
     def _make_submit(self) -> aiohttp.ClientSession:
         import aiohttp

@@ -12,7 +12,7 @@ import pytest
 from commandline import REPOSITORY, SECRET, Box, Ran, token_in
 
 from avatarkit import cli
-from avatarkit.cli.failures import Exit, exit_code
+from avatarkit.cli.failures import Exit, exit_code, hint
 from avatarkit.errors import (
     AuthenticationError,
     AvatarKitError,
@@ -29,7 +29,9 @@ from avatarkit.errors import (
     MissingCredentials,
     MissingExtra,
     ModerationRefused,
+    NotFound,
     NotSent,
+    ProviderFault,
     RateLimited,
     TaskFailed,
     TransportError,
@@ -77,6 +79,18 @@ Start = Callable[..., Box]
 def test_table(error: Exception, code: int) -> None:
     """Each class of the tree has its documented code."""
     assert exit_code(error) == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFound("x"), RateLimited("x"), ProviderFault("x"), TransportError("x"), UploadFailed("x"),
+        LinkExpired("x"), DeadlineExceeded("x"), InvalidRequest("x"), WaitTimeout("x", token="avk1.x"),
+    ],
+)  # fmt: skip
+def test_each_error_says_what_to_do(error: Exception) -> None:
+    """Errors that carry no hint of their own still get a second line."""
+    assert hint(error)
 
 
 def test_help_documents_the_codes(run: Run) -> None:

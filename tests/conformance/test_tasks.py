@@ -154,7 +154,9 @@ def test_many_waiters_of_one_task_share_its_looks(house: House) -> None:
 def test_two_hundred_tasks_at_once(house: House) -> None:
     """Two hundred submissions and waits side by side: each gets its own result, none is sent twice."""
     client = house.client(rate_limit=None)
-    submit = partial(house.method(client, house.submission.method), **house.arguments(client, house.submission))
+    submit = partial(
+        house.method(client, house.submission.method), **house.arguments(client, house.submission)
+    )
     tasks = house.side.together(*(submit for _ in range(200)))
     assert len({task.id for task in tasks}) == 200
     assert house.created() == 200
