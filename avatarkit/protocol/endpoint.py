@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import attrs
@@ -70,6 +70,8 @@ class Request(Generic[T]):
     read: Callable[[RawResponse], T]
     query: str = ""
     body: Mapping[str, Any] | None = None
+    stream: Any = None
+    headers: Mapping[str, str] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -78,6 +80,34 @@ class Accepted:
 
     task_id: str
     response: RawResponse = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class BatchPage:
+    """What one request showed of many tasks.
+
+    Attributes:
+        found: snapshots by task id; ids that were not asked for may be among them.
+        more: whether a next page may hold more.
+    """
+
+    found: Mapping[str, Snapshot]
+    more: bool = False
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Batch:
+    """How many tasks of a kind are looked at with one request.
+
+    Attributes:
+        request: the request for the ids still looked for, and a page number from 1.
+        most: the most ids one request may ask for; 0 when the provider lists without being given ids.
+        pages: the most pages that are walked through in one round; ids not found by then are looked at one by one.
+    """
+
+    request: Callable[[Sequence[str], int], Request[BatchPage]]
+    most: int = 0
+    pages: int = 1
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -96,6 +126,7 @@ class TaskKind:
     pool: str = ""
     median: float = 60.0
     p95: float = 300.0
+    batch: Batch | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)
