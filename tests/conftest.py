@@ -30,6 +30,7 @@ def _submissions(samples: Samples) -> Iterable[Operation]:
 _TABLES: Mapping[str, Callable[[Samples], Iterable[Any]]] = {
     "operation": lambda samples: samples.operations,
     "submission": _submissions,
+    "uploading": lambda samples: (o for o in samples.operations if o.gives == "UploadedFile"),
     "mistake": lambda samples: samples.mistakes,
     "refusal": lambda samples: samples.refusals,
     "answer": lambda samples: samples.answers,

@@ -83,7 +83,7 @@ _ADVICE: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (errors.UploadFailed, "Nothing was billed; try again."),
     (errors.DownloadFailed, "Try again: it goes on where it stopped."),
     (errors.DeadlineExceeded, "Try again later; nothing is running."),
-    (errors.InvalidRequest, "Nothing was sent."),
+    (errors.InvalidRequest, "Change what is named here, and try again."),
 )
 _SIMPLE_FIELDS: Final = (
     "code", "provider", "endpoint", "kind", "http_status", "request_id", "retry_after", "task_id", "token",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -29,14 +30,16 @@ def check_target(path: Path, *, force: bool, title: str | None = None) -> list[s
     target = path
     if path.is_dir():
         if not title:
-            return []
+            return [] if os.access(path, os.W_OK) else [f"output: {path} cannot be written to"]
         target = path / f"{safe_name(title, default='result')}.mp4"
     if target.exists() and not force:
         return [f"output: {target} exists; --force replaces it"]
     parent = target.parent
     while not parent.exists() and parent != parent.parent:
         parent = parent.parent
-    return [] if parent.is_dir() else [f"output: {parent} is not a folder"]
+    if not parent.is_dir():
+        return [f"output: {parent} is not a folder"]
+    return [] if os.access(parent, os.W_OK) else [f"output: {parent} cannot be written to"]
 
 
 def settle(problems: list[str]) -> None:

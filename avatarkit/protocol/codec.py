@@ -32,7 +32,8 @@ def wire(*names: str, default: Any = None) -> Any:
 
 def _text(value: Any, _: object = None) -> str:
     if value.__class__ is str:
-        return str(value)
+        text: str = value
+        return text
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -116,6 +117,7 @@ def make_converter() -> Converter:
 
 
 _converter = make_converter()
+_hooks: dict[type[Any], Callable[[Any, Any], Any]] = {}  # cattrs' own look-up costs as much as a small answer
 
 
 def structure(payload: Any, cls: type[T]) -> T:
@@ -126,7 +128,11 @@ def structure(payload: Any, cls: type[T]) -> T:
 
     """
     try:
-        return _converter.structure(payload, cls)
+        hook = _hooks.get(cls)
+        if hook is None:
+            hook = _hooks[cls] = _converter.get_structure_hook(cls)
+        made: T = hook(payload, cls)
+        return made
     except Exception as error:  # noqa: BLE001
         # cattrs raises whatever a hook or a constructor raises; all of it means one thing here.
         raise UnexpectedResponse(f"the answer does not fit {cls.__name__}: {error}") from None

@@ -100,7 +100,10 @@ class Account:
     _engine: Engine | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
+        try:
+            parts = urlsplit(self.base_url)
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(f"the base URL {scrub(self.base_url)!r} is not an http(s) URL")
         kinds = self.spec.kinds.values()

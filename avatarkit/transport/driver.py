@@ -86,7 +86,7 @@ class Driver:
         clock = self._account.clock
         began = clock.monotonic()
         try:
-            async with session.request(
+            answer = await session.request(
                 endpoint.method,
                 self._url(self._prefix + path, encoded=True),
                 data=body,
@@ -94,11 +94,16 @@ class Driver:
                 timeout=timeout,
                 allow_redirects=False,
                 proxy=self._proxy,
-            ) as answer:
+            )
+            # Read to its end, an answer gives its connection back by itself; cut short, it must be closed.
+            try:
                 length = answer.content_length
                 whole = length is not None and length <= _LARGEST
                 content = await (answer.read() if whole else _body(answer))
-                response = RawResponse(answer.status, answer.headers, content)
+            except BaseException:
+                answer.close()
+                raise
+            response = RawResponse(answer.status, answer.headers, content)
         except AvatarKitError as error:
             self._observe(endpoint, attempt, 0, began, str(error))
             raise

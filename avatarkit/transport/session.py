@@ -72,10 +72,10 @@ class Network:
             return self.proxy or None
         from urllib.request import getproxies, proxy_bypass
 
-        parts = urlsplit(url)
-        if not parts.hostname or proxy_bypass(parts.hostname):
-            return None
-        return getproxies().get(parts.scheme)
+        host = urlsplit(url).hostname
+        if not host or proxy_bypass(host) or host in ("localhost", "::1") or host.startswith("127."):
+            return None  # no proxy can reach this machine's own loopback for us
+        return getproxies().get(urlsplit(url).scheme)
 
     def ssl_context(self) -> ssl.SSLContext | bool:
         """Certificates are always checked; with the authorities of *ca_file* when given."""

@@ -3,11 +3,13 @@
 Invariants:
 
 1. A request goes out only with a slot of its pool and a turn of the limiter.
-2. The exchange runs in a task of its own. Cancelling the caller before a connection stands keeps the request from going
+2. The exchange runs in a worker's task, not in the caller's. Cancelling a caller whose turn has not come withdraws the
+   submission. Cancelling the caller before a connection stands keeps the request from going
    out; after that nothing cuts it short: its outcome is recorded, told to the hooks, and kept in ``account.detached``.
 3. After a byte may have gone out, only a clear refusal allows another send (see ``protocol.outcome``).
 4. A slot is given back exactly once: on every outcome but *accepted*, or when the task turns terminal.
-5. Once the provider says that there is no money left, submissions that were already waiting are not sent.
+5. Once the provider says that there is no money left, or the client is closed, submissions that were already waiting
+   are not sent.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import attrs
 
 from avatarkit.errors import (
     AvatarKitError,
+    ClientClosed,
     DeadlineExceeded,
     InsufficientCredits,
     ProviderError,
@@ -34,6 +37,7 @@ from avatarkit.protocol.codec import encode
 from avatarkit.protocol.endpoint import Accepted, Request
 from avatarkit.protocol.outcome import Outcome, judge
 from avatarkit.settings import CallOptions
+from avatarkit.transport.crew import Crew
 from avatarkit.transport.polling import Watched
 from avatarkit.transport.session import SendMark, send_mark
 
@@ -53,13 +57,36 @@ class Attempt:
     body: bytes
     marker: str
     size: float | None
-    ticket: Ticket
+    account: str
+    provider: str
+    made: float
+    options: CallOptions
+    began: float
+    deadline: float
+    queued: float = 0.0
     number: int = 1
     outcome: Outcome | None = None
     error: AvatarKitError | None = None
     record: Watched | None = None
+    started: bool = False
     detached: bool = False
+    ended: asyncio.Future[None] | None = None
     mark: SendMark = attrs.field(factory=lambda: SendMark(math.inf))
+
+    @property
+    def ticket(self) -> Ticket:
+        """Made when it is asked for, which for most submissions is never."""
+        endpoint = self.request.endpoint
+        return Ticket(
+            provider=self.provider,
+            endpoint=endpoint.name,
+            kind=(endpoint.kind or Kind.VIDEO).value,
+            account=self.account,
+            marker=self.marker,
+            guard=endpoint.guard,
+            sent_at=self.made,
+            request_hash=hashlib.sha256(self.body).hexdigest(),
+        )
 
 
 class Submitter:
@@ -68,7 +95,14 @@ class Submitter:
     def __init__(self, account: Account, driver: Driver) -> None:
         self._account = account
         self._driver = driver
-        self.running: set[asyncio.Task[None]] = set()
+        self._crew: Crew[Attempt] = Crew(
+            driver.limiter, _SUBMIT, driver.in_progress, wanted=_still_wanted, do=self._run
+        )
+
+    @property
+    def running(self) -> set[asyncio.Task[None]]:
+        """The tasks that have a submission in hand."""
+        return self._crew.busy
 
     async def submit(
         self, request: Request[Accepted], options: CallOptions, *, marker: str = "", size: float | None = None
@@ -87,12 +121,25 @@ class Submitter:
         limit = options.timeout or account.timeouts.call
         deadline = began + limit if limit is not None else math.inf
         body = encode(request.body or {})
-        attempt, sends = self._attempt(request, body, marker, size), 0
+        sends, error = 0, None
         while True:
-            await self._wait_for_place(attempt, min(deadline, began + account.timeouts.slot), began)
+            attempt = Attempt(
+                request,
+                body,
+                marker,
+                size,
+                account.fingerprint,
+                account.spec.name,
+                account.clock.time(),
+                options,
+                began,
+                deadline,
+                number=sends + 1,
+                error=error,
+            )
+            await self._wait_for_slot(attempt, min(deadline, began + account.timeouts.slot))
             sends += 1
-            attempt.number = sends
-            await self._exchange(attempt, options, deadline)
+            await self._exchange(attempt)
             if attempt.outcome is Outcome.ACCEPTED and attempt.record is not None:
                 return attempt.record
             error = attempt.error or AvatarKitError("no outcome")
@@ -109,28 +156,6 @@ class Submitter:
                 )
             )
             await clock.sleep(delay)
-            attempt = self._attempt(request, body, marker, size, error)
-
-    def _attempt(
-        self,
-        request: Request[Accepted],
-        body: bytes,
-        marker: str,
-        size: float | None,
-        last: AvatarKitError | None = None,
-    ) -> Attempt:
-        account, endpoint = self._account, request.endpoint
-        ticket = Ticket(
-            provider=account.spec.name,
-            endpoint=endpoint.name,
-            kind=(endpoint.kind or Kind.VIDEO).value,
-            account=account.fingerprint,
-            marker=marker,
-            guard=endpoint.guard,
-            sent_at=account.clock.time(),
-            request_hash=hashlib.sha256(body).hexdigest(),
-        )
-        return Attempt(request=request, body=body, marker=marker, size=size, ticket=ticket, error=last)
 
     def _again(
         self, attempt: Attempt, error: AvatarKitError, sends: int, options: CallOptions
@@ -146,57 +171,78 @@ class Submitter:
             return self._driver.backoff(sends) if sends < attempts else None
         return None
 
-    async def _wait_for_place(self, attempt: Attempt, deadline: float, began: float) -> None:
-        """Take a slot and a turn, or neither."""
+    async def _wait_for_slot(self, attempt: Attempt, deadline: float) -> None:
         account, endpoint = self._account, attempt.request.endpoint
         slots = account.slots.get(endpoint.pool)
-        while True:
-            if slots is not None and not slots.try_acquire():
-                await self._wait_for_slot(slots, attempt, deadline)
-            try:
-                await self._driver.turn(endpoint, _SUBMIT)
-            except BaseException:
-                if slots is not None:
-                    slots.release(ran=False)
-                raise
-            broke = account.broke is not None and account.broke[0] >= began
-            if not broke and (slots is None or not slots.overdrawn):
-                return
-            # No money left, or the cap fell while this submission waited for its turn: it does not go out now.
-            self._driver.limiter.done()
-            if slots is not None:
-                slots.release(ran=False)
-            if broke and account.broke is not None:
-                raise _copy(account.broke[1])
-
-    async def _wait_for_slot(self, slots: TaskSlots, attempt: Attempt, deadline: float) -> None:
-        account, endpoint = self._account, attempt.request.endpoint
+        if slots is None or slots.try_acquire():
+            return
         try:
             waited = await slots.acquire(None if deadline == math.inf else deadline)
         except DeadlineExceeded:
             if isinstance(attempt.error, TooManyRunning):
                 raise attempt.error from None
             raise
-        account.emit(
-            Throttled(provider=account.spec.name, endpoint=endpoint.name, why="slot", seconds=waited)
-        )
+        account.emit(Throttled(provider=account.spec.name, endpoint=endpoint.name, why="slot", seconds=waited))
 
-    async def _exchange(self, attempt: Attempt, options: CallOptions, deadline: float) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(attempt, options, deadline))
-        self.running.add(task)
-        task.add_done_callback(self.running.discard)
+    async def _exchange(self, attempt: Attempt) -> None:
+        """Queue *attempt*, which has a slot, for its turn, and wait for its outcome."""
+        ended = attempt.ended = asyncio.get_running_loop().create_future()
+        attempt.queued = self._account.clock.monotonic()
+        crew = self._crew
+        crew.queue.append(attempt)
+        crew.hire()
         try:
-            await asyncio.shield(task)
+            await ended
         except asyncio.CancelledError:
+            if not attempt.started:
+                self._give_back_slot(attempt)
+                raise
             attempt.detached = True
             if not attempt.mark.sent:
                 attempt.mark.deadline = -math.inf  # the connector lets nothing out after its deadline
             self._account.detach(attempt)
             raise
 
-    async def _run(self, attempt: Attempt, options: CallOptions, deadline: float) -> None:
+    def _give_back_slot(self, attempt: Attempt) -> None:
+        slots = self._account.slots.get(attempt.request.endpoint.pool)
+        if slots is not None:
+            slots.release(ran=False)
+
+    def _stopped(self, attempt: Attempt) -> AvatarKitError | None:
+        """Why an attempt whose turn has come is not to be sent any more."""
+        broke = self._account.broke
+        if broke is not None and broke[0] >= attempt.began:
+            return _copy(broke[1])
+        return ClientClosed("the client was closed; nothing was sent") if self._account.closed else None
+
+    async def _run(self, attempt: Attempt) -> None:
+        """Carry out *attempt*, whose turn has come, and tell its caller."""
+        ended = attempt.ended
+        assert ended is not None
+        attempt.started = True
+        stopped = self._stopped(attempt)
+        if stopped is not None:
+            self._give_back_slot(attempt)
+            attempt.outcome, attempt.error = Outcome.NOT_SENT, stopped
+            ended.set_exception(stopped)
+            return
+        self._tell_throttled(attempt)
+        try:
+            await self._send(attempt)
+        finally:
+            if not ended.done():
+                ended.set_result(None)
+
+    def _tell_throttled(self, attempt: Attempt) -> None:
         account = self._account
-        mark = attempt.mark
+        if account.hooks:
+            waited = account.clock.monotonic() - attempt.queued
+            if waited > 0.001:
+                name = attempt.request.endpoint.name
+                account.emit(Throttled(provider=account.spec.name, endpoint=name, why="rate", seconds=waited))
+
+    async def _send(self, attempt: Attempt) -> None:
+        account, mark, deadline = self._account, attempt.mark, attempt.deadline
         mark.deadline = min(mark.deadline, deadline)
         send_mark.set(mark)
         error: AvatarKitError | None = None
@@ -204,7 +250,7 @@ class Submitter:
         try:
             response = await self._driver.send(
                 attempt.request,
-                options,
+                attempt.options,
                 attempt=attempt.number,
                 body=attempt.body,
                 seconds=None if deadline == math.inf else max(0.001, deadline - account.clock.monotonic()),
@@ -213,12 +259,13 @@ class Submitter:
         except AvatarKitError as caught:
             error = caught
         except BaseException as caught:
-            # The loop is going down under a request that may have left.
+            # A defect of ours, or the loop is going down under a request that may have left.
             error = AvatarKitError(f"the exchange was cut off ({type(caught).__name__})")
+            error.__cause__ = caught
             self._settle(attempt, None, error, sent=mark.sent)
+            if isinstance(caught, Exception):
+                return
             raise
-        finally:
-            self._driver.limiter.done()
         self._settle(attempt, accepted, error, sent=mark.sent)
         if isinstance(error, InsufficientCredits):
             account.broke = (account.clock.monotonic(), error)
@@ -249,6 +296,10 @@ class Submitter:
             error = _doubt(attempt, error)
         attempt.error = error
         account.submission_settled(attempt)
+
+
+def _still_wanted(attempt: Attempt) -> bool:
+    return attempt.ended is not None and not attempt.ended.done()
 
 
 def _doubt(attempt: Attempt, error: AvatarKitError) -> SubmissionInDoubt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -162,6 +163,21 @@ def test_existing_file_is_found_before_paying(run: Run, box: Box, tmp_path: Path
     assert target.read_bytes() == b"precious"
     assert run(*box.speak(), "-o", str(target), "--force").code == 0
     assert target.stat().st_size == 4096
+
+
+def test_bad_targets_are_found_before_paying(
+    run: Run, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target below a file, or in a folder that cannot be written to, stops the command before anything is sent."""
+    (tmp_path / "file").write_bytes(b"x")
+    assert run(*box.speak(), "-o", str(tmp_path / "file" / "out.mp4")).code == 2
+    # A test may run as root, who may write anywhere.
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    for target in (tmp_path, tmp_path / "new" / "out.mp4"):
+        ran = run(*box.speak(), "-o", str(target))
+        assert ran.code == 2
+        assert "cannot be written to" in ran.err
+    assert box.sandbox.tasks() == []
 
 
 def test_folder_as_target_names_the_file(run: Run, box: Box, tmp_path: Path) -> None:
