@@ -11,9 +11,11 @@ from urllib.parse import urlencode
 
 from avatarkit.errors import ConfigurationError, InvalidHandle, MissingCredentials
 from avatarkit.events import Hook
-from avatarkit.models import Finding, RawResponse, Reconciliation, Ticket
-from avatarkit.protocol.endpoint import Accepted, Effect, Endpoint, ProviderSpec, Request
-from avatarkit.protocol.redact import Secret, fingerprint
+from avatarkit.models import Finding, Kind, RawResponse, Reconciliation, Ticket
+from avatarkit.protocol.auth import Auth
+from avatarkit.protocol.endpoint import Accepted, Effect, Endpoint, ProviderSpec, Request, TaskKind
+from avatarkit.protocol.handle import Handle, to_token
+from avatarkit.protocol.redact import fingerprint
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, Polling, RateLimit, RetryPolicy, Timeouts
 from avatarkit.task import AsyncTask, check_token
 from avatarkit.transport.account import Account, DetachedSubmission
@@ -100,8 +102,13 @@ class AsyncClient:
 
     @classmethod
     def _open_account(
-        cls, credentials: tuple[str, ...], headers: Mapping[str, str], options: ClientOptions
+        cls,
+        credentials: tuple[str, ...],
+        auth: Auth,
+        options: ClientOptions,
+        kinds: Mapping[Kind, TaskKind] | None = None,
     ) -> Account:
+        """The account of these credentials. *kinds* replaces the provider's own, where they depend on the credentials."""
         spec = cls.spec
         unknown = options.keys() - ClientOptions.__annotations__.keys()
         if unknown:
@@ -111,8 +118,8 @@ class AsyncClient:
         return Account(
             spec=spec,
             base_url=options.get("base_url") or os.environ.get(spec.base_url_variable) or spec.base_url,
-            auth_headers=headers,
-            secrets=tuple(Secret(text) for text in credentials),
+            auth=auth,
+            kinds=kinds if kinds is not None else spec.kinds,
             fingerprint=fingerprint(spec.name, *credentials),
             clock=options.get("clock", SYSTEM_CLOCK),
             network=Network(
@@ -208,6 +215,18 @@ class AsyncClient:
             finding=Finding.CANNOT_TELL,
             explanation=f"{self.spec.title} offers nothing to look a lost {ticket.endpoint} up with",
         )
+
+    def _token_for(self, kind: Kind, task_id: str, ticket: Ticket) -> str:
+        """The token of a task that a lost submission turned out to have made."""
+        handle = Handle(
+            provider=self.spec.name,
+            account=self._account.fingerprint,
+            kind=kind,
+            task_id=task_id,
+            born=ticket.sent_at,
+            marker=ticket.marker,
+        )
+        return to_token(handle)
 
     # -- raw requests
 

@@ -283,6 +283,6 @@ def check_token(token: str, account: Account) -> Watched:
             f"this token belongs to another {handle.provider} account ({handle.account}, not {account.fingerprint})",
             hint="Use the credentials it was submitted with.",
         )
-    if handle.kind not in account.spec.kinds:
+    if handle.kind not in account.kinds:
         raise InvalidHandle(f"{handle.provider} has no {handle.kind} tasks")
     return account.resume(handle)

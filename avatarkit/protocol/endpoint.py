@@ -62,6 +62,7 @@ class Request(Generic[T]):
         endpoint: which operation.
         read: turns the answer into data, or raises an AvatarKitError.
         query: the query string, ready and encoded, without ``?``.
+        path: the path with its ids filled in, encoded, where the endpoint's own is a pattern; else ``""``.
         body: a JSON object, or None for no body.
 
     """
@@ -72,6 +73,7 @@ class Request(Generic[T]):
     body: Mapping[str, Any] | None = None
     stream: Any = None
     headers: Mapping[str, str] | None = None
+    path: str = ""
 
 
 @attrs.frozen(kw_only=True)

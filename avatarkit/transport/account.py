@@ -18,10 +18,11 @@ import attrs
 from avatarkit.errors import AvatarKitError, ClientClosed, ConfigurationError, ProviderError
 from avatarkit.events import CapLearned, Event, Hook, SubmissionSettled
 from avatarkit.models import Kind, Ticket
-from avatarkit.protocol.endpoint import ProviderSpec, Request
+from avatarkit.protocol.auth import Auth
+from avatarkit.protocol.endpoint import ProviderSpec, Request, TaskKind
 from avatarkit.protocol.handle import Handle, to_token
 from avatarkit.protocol.outcome import Outcome
-from avatarkit.protocol.redact import Secret, scrub
+from avatarkit.protocol.redact import scrub
 from avatarkit.protocol.schedule import Durations
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, RateLimit, RetryPolicy, Timeouts
 from avatarkit.transport.clock import Clock
@@ -73,8 +74,8 @@ class Account:
 
     spec: ProviderSpec
     base_url: str
-    auth_headers: Mapping[str, str] = attrs.field(repr=False)
-    secrets: tuple[Secret, ...] = attrs.field(repr=False)
+    auth: Auth = attrs.field(repr=False)
+    kinds: Mapping[Kind, TaskKind]
     fingerprint: str
     clock: Clock
     network: Network
@@ -106,7 +107,7 @@ class Account:
             parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(f"the base URL {scrub(self.base_url)!r} is not an http(s) URL")
-        kinds = self.spec.kinds.values()
+        kinds = self.kinds.values()
         self.base_url = self.base_url.rstrip("/")
         self.durations = {kind.kind: Durations(kind.median, kind.p95) for kind in kinds}
         pools = {kind.pool for kind in kinds if kind.pool}
@@ -157,6 +158,7 @@ class Account:
         try:
             yield
         finally:
+            await engine.driver.renewal.aclose()
             await engine.hub.aclose()
             await engine.sessions.aclose()
 
@@ -190,7 +192,7 @@ class Account:
         """A record for a task that was just accepted."""
         record = Watched(
             task_id,
-            self.spec.kinds[kind],
+            self.kinds[kind],
             born=self.clock.monotonic(),
             born_wall=self.clock.time(),
             size=size,
@@ -215,7 +217,7 @@ class Account:
         age = max(0.0, self.clock.time() - handle.born)
         record = self.resumed[handle.kind, handle.task_id] = Watched(
             handle.task_id,
-            self.spec.kinds[handle.kind],
+            self.kinds[handle.kind],
             born=self.clock.monotonic() - age,
             born_wall=handle.born,
             size=handle.size,
@@ -265,7 +267,7 @@ class Account:
 
     def scrub(self, text: str) -> str:
         """*text* without secrets."""
-        return scrub(text, self.secrets)
+        return scrub(text, self.auth.secrets())
 
     def emit(self, event: Event) -> None:
         """Tell the hooks and the log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -22,6 +23,7 @@ from avatarkit.protocol.codec import encode
 from avatarkit.protocol.endpoint import Effect, Endpoint, Request
 from avatarkit.protocol.outcome import repeatable
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions
+from avatarkit.transport.credentials import Renewal
 from avatarkit.transport.limiter import RequestLimiter
 from avatarkit.transport.session import Sessions, send_mark
 
@@ -50,6 +52,7 @@ class Driver:
         self._submit_timeout = ClientTimeout(total=account.timeouts.submit, sock_connect=connect)
         self.in_progress = account.network.connections
         self.limiter = RequestLimiter(account.rate, self.in_progress, clock=account.clock)
+        self.renewal = Renewal(account, self)
 
     # -- one request
 
@@ -61,8 +64,11 @@ class Driver:
         attempt: int = 1,
         body: bytes | None = None,
         seconds: float | None = None,
+        bare: bool = False,
     ) -> RawResponse:
-        """Send *request* once and give the raw answer, whatever its status. *seconds* shortens its time.
+        """Send *request* once and give the raw answer, whatever its status.
+
+        *seconds* shortens its time; a *bare* request carries no credentials.
 
         Raises:
             NotSent: surely nothing went out.
@@ -72,24 +78,26 @@ class Driver:
         endpoint = request.endpoint
         submits = endpoint.effect is Effect.SUBMIT
         session = self._sessions.submit if submits else self._sessions.api
-        headers = self._account.auth_headers
+        headers, query = await self._credentials(request, bare=bare)
         if body is None and request.body is not None:
             body = encode(request.body)
         if body is not None:
             headers = {**headers, **_JSON}
+        if request.headers:
+            headers = {**headers, **request.headers}
         if options.headers:
             headers = {**_extra(options), **headers}
         timeout = self._submit_timeout if submits else self._timeout
         if seconds is not None and seconds < (timeout.total or seconds):
             timeout = attrs.evolve(timeout, total=seconds)
-        path = f"{endpoint.path}?{request.query}" if request.query else endpoint.path
+        path = f"{request.path or endpoint.path}?{query}" if query else request.path or endpoint.path
         clock = self._account.clock
         began = clock.monotonic()
         try:
             answer = await session.request(
                 endpoint.method,
                 self._url(self._prefix + path, encoded=True),
-                data=body,
+                data=body if request.stream is None else _payload(request.stream),
                 headers=headers,
                 timeout=timeout,
                 allow_redirects=False,
@@ -114,6 +122,19 @@ class Driver:
         if self._account.hooks or self._account.log_requests:
             self._observe(endpoint, attempt, response.status, began, "")
         return response
+
+    async def _credentials(self, request: Request[Any], *, bare: bool) -> tuple[Mapping[str, str], str]:
+        """Headers and query string of *request*, with fresh credentials unless it is bare."""
+        account = self._account
+        if bare:
+            return {}, request.query
+        now = account.clock.time()
+        if account.auth.renewal(now) is not None:
+            await self.renewal.fresh()
+            now = account.clock.time()
+        extra = account.auth.query(now)
+        query = f"{request.query}&{extra}" if request.query and extra else request.query or extra
+        return account.auth.headers(now), query
 
     def _failure(self, endpoint: Endpoint, error: Exception) -> TransportError:
         import aiohttp
@@ -184,13 +205,15 @@ class Driver:
     async def _repeat(self, request: Request[T], options: CallOptions) -> T:
         account = self._account
         attempts = account.retry.attempts if options.retries is None else options.retries + 1
-        attempt = 1
+        attempt, cured = 1, False
         while True:
             await self.turn(request.endpoint, 1)
             try:
                 return request.read(await self.send(request, options, attempt=attempt))
             except AvatarKitError as error:
                 delay = self._delay(error, attempt) if attempt < attempts and repeatable(error) else None
+                if delay is None and not cured and self.renewal.cures(error):
+                    delay, cured = 0.0, True
                 if delay is None:
                     raise
                 if isinstance(error, RateLimited):
@@ -226,6 +249,12 @@ class Driver:
 
 def _extra(options: CallOptions) -> dict[str, str]:
     return {name: value for name, value in options.headers.items() if name.lower() != "authorization"}
+
+
+def _payload(stream: Any) -> Any:
+    from avatarkit.transport.payload import BodyPayload
+
+    return BodyPayload(stream)
 
 
 async def _body(answer: Any) -> bytes:

@@ -7,7 +7,8 @@ Invariants:
 3. A look that fails says nothing about the task. The hub goes on through outages; only the waiter's own time ends a
    wait. A refusal that repeats itself (no such task, credentials withdrawn) is handed to the waiters, and the
    handle stays good.
-4. Looks yield to submissions: they start at the limiter's lowest priority.
+4. Looks yield to submissions: they start at the limiter's lowest priority. Where the provider can show many tasks at
+   once, they are looked at in rounds (``transport.rounds``).
 5. A terminal status is final: it frees the slot once, wakes everyone, and is never overwritten.
 """
 
@@ -31,6 +32,7 @@ from avatarkit.models import FailureReason, Snapshot, Status
 from avatarkit.protocol.endpoint import TaskKind
 from avatarkit.protocol.schedule import next_delay
 from avatarkit.transport.crew import Crew
+from avatarkit.transport.rounds import Rounds
 from avatarkit.transport.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -90,12 +92,17 @@ class PollHub:
         self._driver = driver
         self._clock = account.clock
         self._crew: Crew[Watched] = Crew(
-            driver.limiter, _POLL, driver.in_progress, wanted=self._wanted, do=self._look
+            driver.limiter, _POLL, driver.in_progress, wanted=self.wanted, do=self._look
         )
         self._ready = self._crew.queue
-        self._wheel: Wheel[Watched | asyncio.Future[bool]] = Wheel(account.clock, self._fall_due)
+        self._wheel: Wheel[Watched | Rounds | asyncio.Future[bool]] = Wheel(account.clock, self._fall_due)
         self._husks = 0  # timeouts in the wheel of waits that ended before
         self._closed = False
+        self.driver = driver
+        self.clock = account.clock
+        self._rounds = {
+            kind.kind: Rounds(self, kind, kind.batch) for kind in account.kinds.values() if kind.batch is not None
+        }
 
     # -- waiting
 
@@ -128,7 +135,7 @@ class PollHub:
         self._husks += 1
         if self._husks > 256 and self._husks * 2 > len(self._wheel):
             self._husks = 0
-            self._wheel.keep(lambda item: item.__class__ is Watched or not item.done())  # type: ignore[union-attr]
+            self._wheel.keep(lambda item: item.__class__ in (Watched, Rounds) or not item.done())  # type: ignore[union-attr]
 
     def adopt(self, record: Watched) -> None:
         """Take over a record that another loop's hub had: its futures died with that loop."""
@@ -177,15 +184,17 @@ class PollHub:
 
     # -- looking
 
-    def _fall_due(self, items: list[Watched | asyncio.Future[bool]]) -> None:
+    def _fall_due(self, items: list[Watched | Rounds | asyncio.Future[bool]]) -> None:
         for item in items:
             if item.__class__ is Watched:
                 self._ready.append(item)
+            elif item.__class__ is Rounds:
+                item.fall_due()
             elif not item.done():  # type: ignore[union-attr]
                 item.set_result(False)  # type: ignore[union-attr]
         self._crew.hire()
 
-    def _wanted(self, record: Watched) -> bool:
+    def wanted(self, record: Watched) -> bool:
         """Whether to look at a record that is due; else it leaves the queue, until :meth:`watch` is called again."""
         snapshot = record.snapshot
         if snapshot is None or not snapshot.status.terminal:
@@ -228,6 +237,9 @@ class PollHub:
             )
         record.refusals = record.refusals + 1 if refused else 0
         self._tell(record, str(error))
+        if self.driver.renewal.cures(error):
+            self._ready.append(record)  # once: a fresh grant that is refused again cures nothing
+            return
         if record.refusals >= _REFUSALS or isinstance(error, AuthenticationError):
             record.refusals = 0
             record.scheduled = False
@@ -235,8 +247,37 @@ class PollHub:
             return
         self._reschedule(record, retry_after)
 
+    # -- what the rounds ask of the hub
+
+    def at(self, delay: float, rounds: Rounds) -> None:
+        """Call *rounds* in *delay* seconds."""
+        self._wheel.add(max(0.0, delay), rounds)
+
+    def delay(self, record: Watched) -> float:
+        """Seconds until *record*'s own schedule wants a look."""
+        return self._delay(record, None)
+
+    def look_singly(self, record: Watched, delay: float) -> None:
+        """Look at *record* by itself in *delay* seconds."""
+        if delay < _AT_ONCE:
+            self._ready.append(record)
+            self._crew.hire()
+        else:
+            self._wheel.add(delay, record)
+
+    def give_up(self, record: Watched, error: AvatarKitError) -> None:
+        """Hand *error* to whoever waits for *record*; the handle stays good."""
+        record.scheduled = False
+        _wake(record, error)
+
+    # -- when to look again
+
     def _reschedule(self, record: Watched, retry_after: float | None = None) -> None:
         delay = self._delay(record, retry_after)
+        rounds = self._rounds.get(record.kind.kind)
+        if rounds is not None:
+            rounds.add(record, delay=delay)
+            return
         if delay < _AT_ONCE:
             self._ready.appendleft(record)
         else:
@@ -287,6 +328,9 @@ class PollHub:
         self._closed = True
         await self._crew.dismiss()
         left = [item for item in self._wheel.close() if isinstance(item, Watched)]
+        for rounds in self._rounds.values():
+            await rounds.aclose()
+            left += rounds.waiting
         for record in (*left, *self._ready):
             record.scheduled = False
             _wake(record, ClientClosed(f"the client was closed; task {record.task_id} goes on"))

@@ -166,6 +166,8 @@ class Submitter:
             if isinstance(error, RateLimited):
                 return error.retry_after if error.retry_after is not None else self._driver.backoff(sends)
             return 0.0
+        if attempt.outcome is Outcome.REFUSED and not self._cured and self._driver.renewal.cures(error):
+            return 0.0
         if attempt.outcome is Outcome.NOT_SENT:
             attempts = self._account.retry.attempts if options.retries is None else options.retries + 1
             return self._driver.backoff(sends) if sends < attempts else None

@@ -19,6 +19,7 @@ from avatarkit.models import (
     UploadedFile,
     UploadSlot,
 )
+from avatarkit.protocol.auth import BearerAuth
 from avatarkit.protocol.endpoint import ProviderSpec, Request
 from avatarkit.providers.hifly import checks, limits
 from avatarkit.providers.hifly import endpoints as ep
@@ -131,8 +132,7 @@ class AsyncHiFly(AsyncClient):
 
     def __init__(self, token: str | None = None, **options: Unpack[ClientOptions]) -> None:
         credentials = read_credentials(self.spec, token)
-        headers = {"Authorization": f"Bearer {credentials[0]}"}
-        super().__init__(self._open_account(credentials, headers, options))
+        super().__init__(self._open_account(credentials, BearerAuth(credentials[0]), options))
         self._avatars = AsyncHiFlyAvatars(self._account)
         self._voices = AsyncHiFlyVoices(self._account)
         self._videos = AsyncHiFlyVideos(self._account)
