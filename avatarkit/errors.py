@@ -8,6 +8,7 @@
     │   └── MissingExtra             an optional package is not installed (also ImportError)
     ├── InvalidRequest               found locally, nothing was sent or billed (also ValueError)
     ├── InvalidHandle                a task token that is not one (also ValueError)
+    ├── InvalidCallback              a callback that cannot be read, or whose signature is wrong (also ValueError)
     ├── UnsupportedOperation         this provider cannot do it; nothing was sent
     ├── ProviderError                the provider answered, and said no
     │   ├── AuthenticationError      the credentials were not accepted
@@ -106,6 +107,21 @@ class InvalidRequest(AvatarKitError, ValueError):
 
 class InvalidHandle(AvatarKitError, ValueError):
     """The string is no task token, was cut, or belongs to another provider or account."""
+
+
+class InvalidCallback(AvatarKitError, ValueError):
+    """A callback's body is not what the vendor sends, or its signature is missing, old or wrong.
+
+    Attributes:
+        provider: whose callback it was to be.
+        forged: whether the signature was the trouble.
+
+    """
+
+    def __init__(self, message: str, *, provider: str = "", forged: bool = False, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.provider = provider
+        self.forged = forged
 
 
 class UnsupportedOperation(AvatarKitError):

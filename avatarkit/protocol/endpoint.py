@@ -31,7 +31,7 @@ class Endpoint:
 
     Attributes:
         name: avatarkit's name, resource and method: ``videos.create_by_tts``.
-        path: below the base URL.
+        path: below the base URL. A ``{name}`` in it is filled by the request (``attrs.evolve(endpoint, path=...)``).
         effect: see :class:`Effect`.
         billed: whether the vendor's document flags it as consuming credits.
         kind: what the task it makes or looks at yields.
@@ -62,7 +62,6 @@ class Request(Generic[T]):
         endpoint: which operation.
         read: turns the answer into data, or raises an AvatarKitError.
         query: the query string, ready and encoded, without ``?``.
-        path: the path with its ids filled in, encoded, where the endpoint's own is a pattern; else ``""``.
         body: a JSON object, or None for no body.
 
     """
@@ -73,7 +72,6 @@ class Request(Generic[T]):
     body: Mapping[str, Any] | None = None
     stream: Any = None
     headers: Mapping[str, str] | None = None
-    path: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import re
+from collections.abc import Callable
 
+from avatarkit import providers
 from avatarkit.protocol.fakewire import Fake
 
 
@@ -18,3 +21,25 @@ def find_fakes() -> dict[str, Fake]:
             fake: Fake = importlib.import_module(f"{module.name}.fake").FAKE
             found[fake.name] = fake
     return found
+
+
+def path_labels(provider: str) -> Callable[[str], str]:
+    """Names a path by its pattern, ``/videos/{id}`` for ``/videos/17``, as the provider's endpoints have it.
+
+    So that faults and counts are per endpoint. Paths without a pattern keep their own name.
+    """
+    if provider not in providers.names():
+        return lambda path: path
+    patterns = [
+        (re.compile(re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(endpoint.path))), endpoint.path)
+        for endpoint in providers.spec(provider).endpoints
+        if "{" in endpoint.path
+    ]
+    plain = {endpoint.path for endpoint in providers.spec(provider).endpoints if "{" not in endpoint.path}
+
+    def label(path: str) -> str:
+        if path in plain:
+            return path
+        return next((name for pattern, name in patterns if pattern.fullmatch(path)), path)
+
+    return label

@@ -14,10 +14,11 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from avatarkit.protocol.fakewire import FakeFile, FakeRequest, FakeResponse, json_response
+from avatarkit.protocol.fakewire import Fake, FakeFile, FakeRequest, FakeResponse, json_response
 from avatarkit.sandbox import links
 from avatarkit.sandbox.callbacks import Callbacks
 from avatarkit.sandbox.control import Control
+from avatarkit.sandbox.discovery import path_labels
 from avatarkit.sandbox.distort import FIELD_KINDS, distort
 from avatarkit.sandbox.faults import DOWNLOAD, UPLOAD, Fault, FaultKind, Faults, Scripted
 from avatarkit.sandbox.files import PIECE, FileStore, TooLarge, span_of
@@ -62,6 +63,7 @@ class SandboxServer:
         self._upload_limit = upload_limit
         self._loop = asyncio.get_running_loop()
         self._busy: dict[object, asyncio.Task[object]] = {}
+        self._labels: dict[str, Callable[[str], str]] = {}
         self._reopening: set[asyncio.Task[None]] = set()
         self._servers = {
             origin: web.Server(self._tracked(handler), handler_cancellation=True, access_log=None)
@@ -168,7 +170,8 @@ class SandboxServer:
         base = f"/{provider}{fake.base_path}" if fake else "/"
         if fake is None or not path.startswith(base + "/"):
             return web.Response(status=404, text="404 page not found")
-        endpoint = f"{request.method} {path.removeprefix(base)}"
+        label = self._labels.get(provider) or self._label_of(provider)
+        endpoint = f"{request.method} {label(path.removeprefix(base))}"
         self._seen.request(endpoint, self._clock.monotonic())
         scripted = self._faults.take(endpoint, provider)
         if scripted is not None and not scripted.fault.accept:
@@ -179,12 +182,21 @@ class SandboxServer:
                 path=path.removeprefix(base),
                 query=dict(parse_qsl(query, keep_blank_values=True)),
                 headers={name.lower(): value for name, value in request.headers.items()},
-                body=await request.read(),
+                body=await self._body(request, fake),
             )
             reply = fake.handle(asked, self._world)
             self._note(reply, asked.body)
         fault, reply = self._disturbed(scripted, reply)
         return await self._send_reply(request, reply, fault)
+
+    async def _body(self, request: web.BaseRequest, fake: Fake) -> bytes:
+        # aiohttp's own limit is 1 MB; a vendor that takes files inside its JSON allows more.
+        limit = int(getattr(fake, "body_limit", _JSON_LIMIT))
+        return await (request.clone(client_max_size=limit) if limit != _JSON_LIMIT else request).read()
+
+    def _label_of(self, provider: str) -> Callable[[str], str]:
+        label = self._labels[provider] = path_labels(provider)
+        return label
 
     def _note(self, reply: FakeResponse, body: bytes) -> None:
         if reply.accepted is not None:

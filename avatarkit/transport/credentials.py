@@ -22,6 +22,7 @@ class Renewal:
         self._account = account
         self._driver = driver
         self._task: asyncio.Task[None] | None = None
+        self._renewed = float("-inf")
 
     async def fresh(self) -> None:
         """Return once the credentials are good to go out with.
@@ -51,6 +52,7 @@ class Renewal:
                 attempt += 1
             else:
                 account.auth.granted(grant, account.clock.time())
+                self._renewed = account.clock.monotonic()
                 return
 
     def _done(self, task: asyncio.Task[None]) -> None:
@@ -58,9 +60,12 @@ class Renewal:
         if not task.cancelled():
             task.exception()  # seen: whoever waits gets it, and there may be nobody left
 
-    def cures(self, error: AvatarKitError) -> bool:
-        """Whether *error* refused credentials that a renewal may cure."""
-        return isinstance(error, AuthenticationError) and self._account.auth.rejected(error)
+    def cures(self, error: AvatarKitError, *, since: float) -> bool:
+        """Whether *error*, on a request that went out at monotonic second *since*, may be cured by other credentials."""
+        if not isinstance(error, AuthenticationError):
+            return False
+        # Many requests may be refused for one old grant: only the first of them forgets it.
+        return self._renewed > since or self._account.auth.rejected(error)
 
     async def aclose(self) -> None:
         """Stop."""

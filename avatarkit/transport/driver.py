@@ -90,7 +90,7 @@ class Driver:
         timeout = self._submit_timeout if submits else self._timeout
         if seconds is not None and seconds < (timeout.total or seconds):
             timeout = attrs.evolve(timeout, total=seconds)
-        path = f"{request.path or endpoint.path}?{query}" if query else request.path or endpoint.path
+        path = f"{endpoint.path}?{query}" if query else endpoint.path
         clock = self._account.clock
         began = clock.monotonic()
         try:
@@ -208,11 +208,12 @@ class Driver:
         attempt, cured = 1, False
         while True:
             await self.turn(request.endpoint, 1)
+            began = account.clock.monotonic()
             try:
                 return request.read(await self.send(request, options, attempt=attempt))
             except AvatarKitError as error:
                 delay = self._delay(error, attempt) if attempt < attempts and repeatable(error) else None
-                if delay is None and not cured and self.renewal.cures(error):
+                if delay is None and not cured and self.renewal.cures(error, since=began):
                     delay, cured = 0.0, True
                 if delay is None:
                     raise

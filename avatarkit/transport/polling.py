@@ -206,12 +206,13 @@ class PollHub:
         return False
 
     async def _look(self, record: Watched) -> None:
+        began = self._clock.monotonic()
         try:
             request = record.kind.look(record.task_id)
             response = await self._driver.send(request)
             snapshot = request.read(response)
         except AvatarKitError as error:
-            self._look_failed(record, error)
+            self._look_failed(record, error, began)
             return
         except Exception:
             # A defect of ours or of aiohttp's must not lose a paid task: say so, and look again later.
@@ -224,7 +225,7 @@ class PollHub:
         if record.scheduled:
             self._reschedule(record)
 
-    def _look_failed(self, record: Watched, error: AvatarKitError) -> None:
+    def _look_failed(self, record: Watched, error: AvatarKitError, began: float) -> None:
         record.looks += 1
         retry_after = None
         refused = isinstance(error, ProviderError)
@@ -237,8 +238,9 @@ class PollHub:
             )
         record.refusals = record.refusals + 1 if refused else 0
         self._tell(record, str(error))
-        if self.driver.renewal.cures(error):
-            self._ready.append(record)  # once: a fresh grant that is refused again cures nothing
+        if record.refusals < _REFUSALS and self.driver.renewal.cures(error, since=began):
+            self._ready.append(record)
+            self._crew.hire()
             return
         if record.refusals >= _REFUSALS or isinstance(error, AuthenticationError):
             record.refusals = 0

@@ -90,6 +90,11 @@ class Rounds:
         for record in self.waiting:
             if not self._hub.wanted(record):
                 self._forget(record)
+        if len(self._waiting) == 1:
+            (record,) = self.waiting
+            self._forget(record)
+            self._hub.look_singly(record, 0.0)
+            return
         missing, requests = dict(self._waiting), 0
         began = self._hub.clock.monotonic()
         try:
@@ -123,10 +128,11 @@ class Rounds:
         request = self._batch.request(ids, number)
         for attempt in (1, 2):
             await driver.turn(request.endpoint, _POLL)
+            began = self._hub.clock.monotonic()
             try:
                 return request.read(await driver.send(request, attempt=attempt))
             except AvatarKitError as error:
-                if attempt == 2 or not driver.renewal.cures(error):
+                if attempt == 2 or not driver.renewal.cures(error, since=began):
                     raise
             finally:
                 driver.limiter.done()
