@@ -11,7 +11,12 @@ from avatarkit.errors import LinkExpired
 from avatarkit.events import ProgressHook
 from avatarkit.models import RawResponse, Snapshot
 from avatarkit.transport.download import Downloaded, download, read_bytes
+from avatarkit.transport.fetch import Fetching
 from avatarkit.transport.names import safe_name
+from avatarkit.transport.progress import Meter
+from avatarkit.transport.saving import Stored, save_to_bucket
+from avatarkit.transport.store_urls import is_store_url, parse_location
+from avatarkit.transport.stores import Bucket
 
 if TYPE_CHECKING:
     from avatarkit.transport.account import Account
@@ -71,6 +76,7 @@ class AsyncArtifact:
         self,
         path: str | os.PathLike[str],
         *,
+        store: object | None = None,
         overwrite: bool = False,
         progress: ProgressHook | None = None,
         max_bytes: int = 8 << 30,
@@ -80,8 +86,13 @@ class AsyncArtifact:
         It is written to a ``.part`` file beside *path*, resumed where it stopped when the connection breaks or an
         earlier call was interrupted, checked for its length, flushed to disk and renamed. An expired URL is renewed.
 
+        Into an object store it is streamed, and visible there once it is whole; the answer then is a
+        :class:`~avatarkit.transport.saving.Stored`. That needs the ``storage`` extra.
+
         Args:
-            path: the file to write; an existing folder gets a file named after the task.
+            path: the file to write; an existing folder gets a file named after the task. Or a URL, ``s3://bucket/key``,
+                ``oss://``, ``gs://`` or ``az://``; one that ends in ``/`` gets an object named after the task.
+            store: a store object of obstore's; *path* then is the key in it.
             overwrite: whether an existing file may be replaced.
             progress: called with bytes done and bytes in all (or None).
             max_bytes: the largest file accepted, in bytes.
@@ -90,8 +101,13 @@ class AsyncArtifact:
             InvalidRequest: the file exists, or the path cannot be written.
             LinkExpired: the URL is dead and the task gives no working one.
             DownloadFailed: it could not be fetched whole; what came stays in the ``.part`` file.
+            ConfigurationError, MissingCredentials, MissingExtra: the object store cannot be used like this.
 
         """
+        if store is not None or is_store_url(path):
+            return await self._store(
+                str(path), store, overwrite=overwrite, progress=progress, max_bytes=max_bytes
+            )
         engine = self._account.engine()
         return await download(
             engine.sessions.files,
@@ -145,13 +161,36 @@ class AsyncArtifact:
         self._snapshot = snapshot
         return self.url
 
+    async def _store(
+        self, path: str, store: object | None, *, overwrite: bool, progress: ProgressHook | None, max_bytes: int
+    ) -> Stored:
+        if store is None:
+            store = where = parse_location(path)
+            path = where.path
+        key = f"{path}{self._name()}" if not path or path.endswith("/") else path
+        account, bucket = self._account, Bucket(store)
+        how = Fetching(
+            session=account.engine().sessions.files,
+            clock=account.clock,
+            timeouts=account.timeouts,
+            refresh=self._fresh_url,
+            max_bytes=max_bytes,
+            proxy_for=account.network.proxy_for,
+        )
+        meter = Meter("down", key.rpartition("/")[2], None, progress=progress, emit=account.emit)
+        try:
+            return await save_to_bucket(how, self.url, bucket, key, meter, overwrite=overwrite)
+        finally:
+            await bucket.aclose()
+
     def _target(self, path: str | os.PathLike[str]) -> Path:
         target = Path(path)
-        if not target.is_dir():
-            return target
+        return target / self._name() if target.is_dir() else target
+
+    def _name(self) -> str:
         stem = safe_name(self._record.marker or self._record.task_id, default="result")
         ending = self.url.split("?")[0].rpartition(".")[2].lower()
-        return target / f"{stem}.{ending if ending in _SUFFIXES else self._suffix}"
+        return f"{stem}.{ending if ending in _SUFFIXES else self._suffix}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of task {self._record.task_id}, {self.duration} s>"

@@ -21,6 +21,7 @@ from avatarkit.task import AsyncTask, check_token
 from avatarkit.transport.account import Account, DetachedSubmission
 from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
 from avatarkit.transport.session import Network
+from avatarkit.transport.staging import Staging, close_staging, use_staging
 
 T = TypeVar("T")
 
@@ -40,6 +41,8 @@ class ClientOptions(TypedDict, total=False):
         connections: the most requests in progress.
         preflight: False skips the local check of files and limits.
         hooks: called with every event, see :mod:`avatarkit.events`.
+        staging: where local files are put for providers that take only URLs: a URL such as ``s3://bucket/prefix``, or
+            a :class:`Staging`; None leaves it to the environment (``AVATARKIT_STAGING``), ``""`` is none.
         clock: another time, for tests.
         seed: makes jitter and markers repeatable, for tests.
 
@@ -56,6 +59,7 @@ class ClientOptions(TypedDict, total=False):
     connections: int
     preflight: bool
     hooks: Hook | Iterable[Hook] | None
+    staging: Staging | str | None
     clock: Clock
     seed: int | None
 
@@ -115,7 +119,7 @@ class AsyncClient:
             raise TypeError(f"unknown client options: {', '.join(sorted(unknown))}")
         rate = options.get("rate_limit", "default")
         polling = options.get("polling", Polling())
-        return Account(
+        account = Account(
             spec=spec,
             base_url=options.get("base_url") or os.environ.get(spec.base_url_variable) or spec.base_url,
             auth=auth,
@@ -137,6 +141,8 @@ class AsyncClient:
             hooks=_hooks(options.get("hooks")),
             random=random.Random(options.get("seed")),  # noqa: S311 - jitter and names, no secrets
         )
+        use_staging(account, options.get("staging"))
+        return account
 
     # -- lifecycle
 
@@ -162,6 +168,7 @@ class AsyncClient:
         # anyio cancels every await of a cancelled scope anew; clean-up needs a shield against that.
         with CancelScope(shield=True):
             await self._account.aclose()
+            await close_staging(self._account)
 
     @property
     def closed(self) -> bool:

@@ -156,5 +156,7 @@ def signed_message_id(
         now=now,
     )
     if not fits:
-        raise InvalidCallback("the callback's signature is missing, old or wrong", provider=provider, forged=True)
+        raise InvalidCallback(
+            "the callback's signature is missing, old or wrong", provider=provider, forged=True
+        )
     return message_id

@@ -12,6 +12,7 @@ import orjson
 from avatarkit.errors import AvatarKitError, InvalidRequest
 from avatarkit.models import Status
 from avatarkit.protocol.fakewire import FakeAccount, FakeFailure, FakeResponse, FakeTask, json_response
+from avatarkit.sandbox import staging
 from avatarkit.sandbox.faults import PRESETS, Fault, Faults
 from avatarkit.sandbox.seen import Seen
 from avatarkit.sandbox.world import SandboxWorld
@@ -56,12 +57,14 @@ class Control:
         if method == "DELETE" and name == "faults":
             self._faults.clear()
             return json_response(self.state())
-        if method != "POST" or name not in self._commands:
+        if method != "POST" or (name not in self._commands and name != "staging"):
             return json_response({"error": "no such page"}, status=404)
         try:
             data = orjson.loads(body)
             if not isinstance(data, dict):
                 raise InvalidRequest("the body must be a JSON object")
+            if name == "staging":
+                return json_response(staging.stage(self._world, data))
             self._commands[name](data)
         except (AvatarKitError, ValueError, TypeError, KeyError) as problem:
             return json_response({"error": str(problem)}, status=400)

@@ -10,13 +10,15 @@ Invariants:
 4. Looks yield to submissions: they start at the limiter's lowest priority. Where the provider can show many tasks at
    once, they are looked at in rounds (``transport.rounds``).
 5. A terminal status is final: it frees the slot once, wakes everyone, and is never overwritten.
+6. A record has one place in the schedule, however often a callback brings its look forward.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -28,60 +30,29 @@ from avatarkit.errors import (
     UnexpectedResponse,
 )
 from avatarkit.events import TaskLooked
-from avatarkit.models import FailureReason, Snapshot, Status
-from avatarkit.protocol.endpoint import TaskKind
+from avatarkit.models import FailureReason, Kind, Snapshot, Status
 from avatarkit.protocol.schedule import next_delay
 from avatarkit.transport.crew import Crew
+from avatarkit.transport.hints import Hints
 from avatarkit.transport.rounds import Rounds
+from avatarkit.transport.watched import Watched
 from avatarkit.transport.wheel import Wheel
 
 if TYPE_CHECKING:
     from avatarkit.transport.account import Account
     from avatarkit.transport.driver import Driver
 
+__all__ = ["PollHub", "Watched"]
+
 _logger = logging.getLogger("avatarkit")
 _REFUSALS = 3  # the same refusal this often in a row is the answer
 _EMPTY = 5  # "done, but without a result" this often in a row is a failure
 _AT_ONCE = 0.001  # a wait shorter than this many seconds is none
 _POLL = 2  # the limiter's priority for looks
-
-
-@attrs.define(eq=False, slots=True)
-class Watched:
-    """One task as the engine remembers it; outlives event loops.
-
-    Attributes:
-        born: monotonic second of the submission.
-        born_wall: the same in seconds since 1970.
-        size: what its duration scales with, or None.
-        low: age at the last look that showed it unfinished.
-        holds: whether it holds a slot of its kind's pool.
-
-    """
-
-    task_id: str
-    kind: TaskKind
-    born: float
-    born_wall: float
-    size: float | None = None
-    marker: str = ""
-    snapshot: Snapshot | None = None
-    low: float = 0.0
-    looks: int = 0
-    refusals: int = 0
-    empty: int = 0
-    holds: bool = False
-    scheduled: bool = False
-    resumed: bool = False
-    hub: PollHub | None = None
-    waiter: asyncio.Future[bool] | None = None
-    others: list[asyncio.Future[bool]] | None = None
-    changes: list[asyncio.Future[bool]] | None = None
-
-    @property
-    def terminal(self) -> bool:
-        """Whether the provider is done with it."""
-        return self.snapshot is not None and self.snapshot.status.terminal
+_APART = (
+    1.0  # seconds between two looks at one task that callbacks asked for: forged ones must not make a storm
+)
+_CHASES = 4  # looks, 1, 2, 4 and 8 s apart, while the vendor's callback is ahead of its own answers
 
 
 class PollHub:
@@ -92,16 +63,19 @@ class PollHub:
         self._driver = driver
         self._clock = account.clock
         self._crew: Crew[Watched] = Crew(
-            driver.limiter, _POLL, driver.in_progress, wanted=self.wanted, do=self._look
+            driver.limiter, _POLL, driver.in_progress, wanted=self._in_turn, do=self._look
         )
         self._ready = self._crew.queue
         self._wheel: Wheel[Watched | Rounds | asyncio.Future[bool]] = Wheel(account.clock, self._fall_due)
-        self._husks = 0  # timeouts in the wheel of waits that ended before
+        self._husks = 0  # entries of the wheel that no longer count
         self._closed = False
         self.driver = driver
         self.clock = account.clock
+        self.hints = Hints()
         self._rounds = {
-            kind.kind: Rounds(self, kind, kind.batch) for kind in account.kinds.values() if kind.batch is not None
+            kind.kind: Rounds(self, kind, kind.batch)
+            for kind in account.kinds.values()
+            if kind.batch is not None
         }
 
     # -- waiting
@@ -118,39 +92,39 @@ class PollHub:
             return False
         self.adopt(record)
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        _enlist(record, future, change=change)
+        record.enlist(future, change=change)
         self.watch(record)
         if timeout is not None:
             self._wheel.add(timeout, future)
         try:
             return await future
         finally:
-            _strike(record, future)
+            record.strike(future)
             if timeout is not None:
-                self._forget_timeout()
+                self._leave_husk()
             if future.done() and not future.cancelled():
                 future.exception()  # seen, also when the waiter was cancelled in the same turn
 
-    def _forget_timeout(self) -> None:
+    def _leave_husk(self) -> None:
         self._husks += 1
         if self._husks > 256 and self._husks * 2 > len(self._wheel):
             self._husks = 0
-            self._wheel.keep(lambda item: item.__class__ in (Watched, Rounds) or not item.done())  # type: ignore[union-attr]
+            self._wheel.keep(_counts)
 
     def adopt(self, record: Watched) -> None:
-        """Take over a record that another loop's hub had: its futures died with that loop."""
+        """Take over a record that another loop's hub had, or none."""
         if record.hub is not self:
-            record.hub = self
-            record.scheduled = False
-            record.waiter = record.others = record.changes = None
+            record.adopt(self)
+            if self.hints.meet(record, self._clock.monotonic()):
+                record.hinted, record.told = True, _CHASES
 
     def watch(self, record: Watched) -> None:
         """See to it that *record* is looked at."""
         if record.scheduled or record.terminal or self._closed:
             return
         record.scheduled = True
-        if record.resumed and record.looks == 0:
-            self._ready.append(record)
+        if record.hinted or (record.resumed and record.looks == 0):
+            self._enqueue(record)
         else:
             self._reschedule(record)
         self._crew.hire()
@@ -162,13 +136,70 @@ class PollHub:
                 self.adopt(record)
                 self.watch(record)
 
+    def hint(self, kind: Kind | None, task_id: str, *, marker: str = "", ended: bool = True) -> bool:
+        """A callback spoke of a task: look at it at once. Whether an unfinished task is meant that is known here.
+
+        An event that says that a task *ended* is kept for a task that is not known yet; one that only says that it
+        goes on matters to those who watch its changes.
+        """
+        known = self.hints.find(kind, task_id, marker)
+        if ended and not known:
+            self.hints.keep(kind, task_id, marker, self._clock.monotonic())
+        unfinished = [record for record in known if not record.terminal]
+        for record in unfinished:
+            if ended:
+                record.told = _CHASES
+            if ended or record.changes:
+                self.look_now(record)
+        return bool(unfinished)
+
     def look_now(self, record: Watched) -> None:
-        """Somebody heard that *record* changed (a callback): look at once."""
+        """Somebody heard that *record* changed: look at once, though not more often than once a second."""
         self.adopt(record)
-        if not record.terminal:
-            record.scheduled = True
-            self._ready.appendleft(record)
+        if record.terminal or self._closed or (record.queued and record.hinted):
+            return
+        record.hinted = record.scheduled = True
+        if record.looking:
+            return  # what it shows may be older than what was heard: another look follows it
+        delay = self._hinted_delay(record)
+        if delay > 0.0:
+            self._put_off(record, delay)
+        else:
+            self._enqueue(record, first=True)
             self._crew.hire()
+
+    def _hinted_delay(self, record: Watched) -> float:
+        return max(0.0, record.hinted_look + _APART - self._clock.monotonic())
+
+    # -- the one place in the schedule
+
+    def _enqueue(self, record: Watched, *, first: bool = False) -> None:
+        if record.queued and not first:
+            return
+        if record.due != math.inf:
+            record.due = math.inf
+            self._leave_husk()
+        record.queued = True
+        if first:
+            self._ready.appendleft(record)
+        else:
+            self._ready.append(record)
+
+    def _put_off(self, record: Watched, delay: float) -> None:
+        due = self._clock.monotonic() + delay
+        if record.queued or record.due <= due:
+            return  # it is looked at sooner
+        if record.due != math.inf:
+            self._leave_husk()
+        record.due = due
+        self._wheel.add(delay, record)
+
+    def _in_turn(self, record: Watched) -> bool:
+        """Whether to look at the record at the head of the queue; else it leaves the queue."""
+        if not record.queued:
+            return False  # it was looked at through a place nearer the front
+        record.queued = self.wanted(record)
+        return record.queued
 
     def _delay(self, record: Watched, retry_after: float | None) -> float:
         account = self._account
@@ -178,6 +209,7 @@ class PollHub:
             record.size,
             jitter=account.random.random(),
             retry_after=retry_after,
+            tightness=self.hints.tightness(record.kind.kind),
             shortest=account.poll_shortest,
             longest=account.poll_longest,
         )
@@ -185,32 +217,43 @@ class PollHub:
     # -- looking
 
     def _fall_due(self, items: list[Watched | Rounds | asyncio.Future[bool]]) -> None:
+        now = self._clock.monotonic() + _AT_ONCE
         for item in items:
-            if item.__class__ is Watched:
-                self._ready.append(item)
-            elif item.__class__ is Rounds:
+            if isinstance(item, Watched):
+                if item.due <= now:
+                    item.due = math.inf
+                    self._enqueue(item)
+            elif isinstance(item, Rounds):
                 item.fall_due()
-            elif not item.done():  # type: ignore[union-attr]
-                item.set_result(False)  # type: ignore[union-attr]
+            elif not item.done():
+                item.set_result(False)
         self._crew.hire()
 
     def wanted(self, record: Watched) -> bool:
-        """Whether to look at a record that is due; else it leaves the queue, until :meth:`watch` is called again."""
+        """Whether to look at a record that is due; else it is not looked at until :meth:`watch` is called again."""
         snapshot = record.snapshot
         if snapshot is None or not snapshot.status.terminal:
-            if record.waiter is not None or record.others or record.changes:
+            if record.hinted or record.waiter is not None or record.others or record.changes:
                 return True
             if record.holds and self._account.slots_wanted(record.kind.pool):
                 return True
         record.scheduled = False
         return False
 
+    async def _ask(self, record: Watched) -> Snapshot:
+        record.queued, record.looking = False, True
+        if record.hinted:
+            record.hinted, record.hinted_look = False, self._clock.monotonic()
+        try:
+            request = record.kind.look(record.task_id)
+            return request.read(await self._driver.send(request))
+        finally:
+            record.looking = False
+
     async def _look(self, record: Watched) -> None:
         began = self._clock.monotonic()
         try:
-            request = record.kind.look(record.task_id)
-            response = await self._driver.send(request)
-            snapshot = request.read(response)
+            snapshot = await self._ask(record)
         except AvatarKitError as error:
             self._look_failed(record, error, began)
             return
@@ -239,13 +282,13 @@ class PollHub:
         record.refusals = record.refusals + 1 if refused else 0
         self._tell(record, str(error))
         if record.refusals < _REFUSALS and self.driver.renewal.cures(error, since=began):
-            self._ready.append(record)
+            self._enqueue(record)
             self._crew.hire()
             return
         if record.refusals >= _REFUSALS or isinstance(error, AuthenticationError):
             record.refusals = 0
             record.scheduled = False
-            _wake(record, error)
+            record.wake(error)
             return
         self._reschedule(record, retry_after)
 
@@ -262,28 +305,33 @@ class PollHub:
     def look_singly(self, record: Watched, delay: float) -> None:
         """Look at *record* by itself in *delay* seconds."""
         if delay < _AT_ONCE:
-            self._ready.append(record)
+            self._enqueue(record)
             self._crew.hire()
         else:
-            self._wheel.add(delay, record)
+            self._put_off(record, delay)
 
     def give_up(self, record: Watched, error: AvatarKitError) -> None:
         """Hand *error* to whoever waits for *record*; the handle stays good."""
         record.scheduled = False
-        _wake(record, error)
+        record.wake(error)
 
     # -- when to look again
 
     def _reschedule(self, record: Watched, retry_after: float | None = None) -> None:
+        if record.hinted:
+            self.look_singly(record, max(self._hinted_delay(record), retry_after or 0.0))
+            return
         delay = self._delay(record, retry_after)
+        if record.told and record.looks:
+            delay = max(min(delay, _APART * 2.0 ** (_CHASES - record.told)), retry_after or 0.0)
+            record.told -= 1
         rounds = self._rounds.get(record.kind.kind)
         if rounds is not None:
             rounds.add(record, delay=delay)
-            return
-        if delay < _AT_ONCE:
-            self._ready.appendleft(record)
+        elif delay < _AT_ONCE:
+            self._enqueue(record, first=True)
         else:
-            self._wheel.add(delay, record)
+            self._put_off(record, delay)
 
     def settle(self, record: Watched, snapshot: Snapshot) -> None:
         """Take note of what a look showed."""
@@ -301,14 +349,16 @@ class PollHub:
             self._tell(record)
             record.low = age
             if snapshot.status is not before:
-                _wake_changes(record)
+                record.wake_changes()
             return
-        if snapshot.status is Status.SUCCEEDED and (record.looks > 1 or not record.resumed):
-            self._account.durations[record.kind.kind].observe(record.low, age, record.size)
+        if record.looks > 1 or not record.resumed:  # else it may have ended long ago
+            self.hints.ended(record.kind.kind, told=record.told > 0)
+            if snapshot.status is Status.SUCCEEDED:
+                self._account.durations[record.kind.kind].observe(record.low, age, record.size)
         self._tell(record)
-        record.scheduled = False
+        record.scheduled = record.hinted = False
         self._account.let_go(record)
-        _wake(record, None)
+        record.wake(None)
 
     def _tell(self, record: Watched, error: str = "") -> None:
         account = self._account
@@ -335,42 +385,12 @@ class PollHub:
             left += rounds.waiting
         for record in (*left, *self._ready):
             record.scheduled = False
-            _wake(record, ClientClosed(f"the client was closed; task {record.task_id} goes on"))
+            record.wake(ClientClosed(f"the client was closed; task {record.task_id} goes on"))
         self._ready.clear()
 
 
-def _enlist(record: Watched, future: asyncio.Future[bool], *, change: bool) -> None:
-    if change:
-        record.changes = [*(record.changes or ()), future]
-    elif record.waiter is None:
-        record.waiter = future
-    else:
-        record.others = [*(record.others or ()), future]
-
-
-def _strike(record: Watched, future: asyncio.Future[bool]) -> None:
-    if record.waiter is future:
-        record.waiter = None
-    elif record.others and future in record.others:
-        record.others.remove(future)
-    elif record.changes and future in record.changes:
-        record.changes.remove(future)
-
-
-def _wake_changes(record: Watched) -> None:
-    changes, record.changes = record.changes, None
-    for future in changes or ():
-        if not future.done():
-            future.set_result(True)
-
-
-def _wake(record: Watched, error: AvatarKitError | None) -> None:
-    waiting: list[Any] = [record.waiter, *(record.others or ()), *(record.changes or ())]
-    record.waiter = record.others = record.changes = None
-    for future in waiting:
-        if future is None or future.done():
-            continue
-        if error is None:
-            future.set_result(True)
-        else:
-            future.set_exception(error)
+def _counts(item: Watched | Rounds | asyncio.Future[bool]) -> bool:
+    """Whether an entry of the wheel can still matter."""
+    if isinstance(item, Watched):
+        return item.due != math.inf
+    return isinstance(item, Rounds) or not item.done()

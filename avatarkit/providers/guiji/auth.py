@@ -2,8 +2,7 @@
 
 The token is good for two hours and renewed five minutes before its end. When the vendor refuses it all the same (40002,
 40003, HTTP 401), it is forgotten and the request goes out once more with a new one: such a refusal comes before
-anything is done. Whether a new token ends the old one is not documented; requests that are still refused for the old
-one do not cost the new one.
+anything is done. Whether a new token ends the old one is not documented, so all of an account's requests share one.
 
 Source: the vendor's "Interface Documentation", section on access tokens.
 """
@@ -22,10 +21,11 @@ from avatarkit.protocol.redact import Secret
 from avatarkit.protocol.signing import guiji_sign
 from avatarkit.providers.guiji import codes, limits
 from avatarkit.providers.guiji import endpoints as ep
+from avatarkit.providers.guiji import operations as ops
 
-_WINDOW: Final = 60.0  # seconds in which a request that went out may still be answered
-_MOST_RENEWALS: Final = 3  # tokens that may be refused within the window before the refusal is believed
-_SHORTEST: Final = 30.0  # seconds a token is used, however short the vendor says it lives
+_SHORTEST: Final = (
+    30.0  # seconds a token is used at least: one that is dead on arrival must not be renewed for ever
+)
 
 
 class GuijiAuth:
@@ -35,17 +35,13 @@ class GuijiAuth:
         self._app_id = Secret(app_id)
         self._secret = Secret(secret)
         self._token: Secret | None = None
+        self._latest: deque[Secret] = deque(maxlen=3)
         self._query = ""
         self._renew_at = 0.0
-        self._now = 0.0
-        self._past: deque[Secret] = deque(maxlen=3)
-        self._sent: deque[float] = deque(maxlen=2000)
-        self._refused: deque[float] = deque(maxlen=_MOST_RENEWALS)
-        self._stragglers = 0
 
     def secrets(self) -> tuple[Secret, ...]:
-        """App id, secret and the latest tokens."""
-        return (self._secret, self._app_id, *self._past)
+        """App id, secret and the latest tokens: an error may still speak of the one before."""
+        return (self._secret, self._app_id, *self._latest)
 
     def headers(self, now: float) -> Mapping[str, str]:
         """Nothing."""
@@ -53,44 +49,28 @@ class GuijiAuth:
 
     def query(self, now: float) -> str:
         """The access token."""
-        self._now = now
-        self._sent.append(now)
         return self._query
 
     def renewal(self, now: float) -> Request[Grant] | None:
         """The request for a token when there is none or the present one ends within five minutes."""
-        self._now = now
         if self._token is not None and now < self._renew_at:
             return None
         app_id, stamp = self._app_id.reveal(), int(now * 1000)
         return ep.token_request(app_id, stamp, guiji_sign(app_id, stamp, self._secret.reveal()))
 
     def granted(self, grant: Grant, now: float) -> None:
-        """Take the new token. Of a token with a short life the last quarter is left unused, not five minutes."""
-        self._now = now
+        """Take the new token. Of one with a short life the last quarter is left unused, not five minutes."""
         self._token = grant.text
-        self._past.append(grant.text)
+        self._latest.append(grant.text)
         self._query = "access_token=" + quote(grant.text.reveal(), safe="")
         early = min(limits.TOKEN_EARLY_SECONDS, grant.seconds / 4)
         self._renew_at = now + max(_SHORTEST, grant.seconds - early)
-        self._sent.clear()
 
     def rejected(self, error: ProviderError) -> bool:
         """Whether *error* refuses the token, not the credentials themselves; the token is then forgotten."""
-        if error.endpoint == ep.TOKEN.name or not isinstance(error, AuthenticationError):
+        if error.endpoint == ops.TOKEN.name or not isinstance(error, AuthenticationError):
             return False
         if error.code not in codes.TOKEN_CODES and error.http_status != 401:
             return False
-        if self._token is None:
-            return True  # forgotten a moment ago, for another request
-        if self._refused and self._now - self._refused[-1] > _WINDOW:
-            self._stragglers = 0
-        if self._stragglers > 0:
-            self._stragglers -= 1
-            return True
-        if len(self._refused) == _MOST_RENEWALS and self._now - self._refused[0] < _WINDOW:
-            return False
-        self._refused.append(self._now)
-        self._stragglers = sum(1 for sent in self._sent if self._now - sent < _WINDOW) - 1
         self._token = None
         return True

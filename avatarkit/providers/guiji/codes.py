@@ -77,7 +77,17 @@ UNKNOWN_STATUS = StatusRule(Status.UNKNOWN, "a status that the vendor does not d
 
 _REVIEW = ("审核", "违规", "敏感", "moderation", "sensitive", "violat", "prohibited")
 _INPUT = ("下载", "格式", "分辨率", "码率", "帧率", "时长", "授权", "人脸")
-_INPUT_EN = ("download", "format", "resolution", "bit rate", "bitrate", "fps", "authoriz", "invalid", "no face")
+_INPUT_EN = (
+    "download",
+    "format",
+    "resolution",
+    "bit rate",
+    "bitrate",
+    "fps",
+    "authoriz",
+    "invalid",
+    "no face",
+)
 
 
 def reason_of(text: str, usual: FailureReason | None) -> FailureReason:
@@ -126,7 +136,9 @@ ERRORS: Mapping[str, ErrorRule] = {
     "40014": ErrorRule(BadRequest, "a required file is missing"),
     "40015": ErrorRule(BadRequest, "a required parameter is missing"),
     "40016": ErrorRule(ProviderFault, "the vendor could not store the file", retryable=True),
-    "40017": ErrorRule(MediaRejected, "the file could not be downloaded by the vendor", _REACH, retryable=True),
+    "40017": ErrorRule(
+        MediaRejected, "the file could not be downloaded by the vendor", _REACH, retryable=True
+    ),
     "40018": ErrorRule(NotFound, "not found", "Works are deleted 24 hours after they are done."),
     "40019": ErrorRule(TooManyRunning, "too many tasks are running"),
     "40020": ErrorRule(MediaRejected, "the background picture's format is not supported"),

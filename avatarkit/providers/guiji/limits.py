@@ -11,7 +11,7 @@ from avatarkit.protocol.limits import MediaRule, TextRule
 
 AVATAR_VIDEO: Final = MediaRule(
     needs_video=True,
-    note="Size, bit rate, resolution and frame rate are limited (codes 40013 and 40022 to 40024); no figures are given.",
+    note="Size, bit rate, resolution and frame rate are limited (40013, 40022 to 40024); no figures are given.",
     source="document, 3.1",
 )
 """A video that an avatar is cloned from, and the video of the consent."""
@@ -24,6 +24,9 @@ VOICE_SAMPLE: Final = MediaRule(
     source="document, 4.1",
 )
 """A recording that a voice is cloned from."""
+
+CONSENT_AUDIO: Final = MediaRule(needs_audio=True, note="Nothing is published on it.", source="document, 4.1")
+"""A recording in which the consent to the clone is spoken."""
 
 DRIVING_AUDIO: Final = MediaRule(
     needs_audio=True, note="Its duration is limited (code 40012); no figure is given.", source="document, 5.1"

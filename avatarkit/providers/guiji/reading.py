@@ -1,7 +1,7 @@
 """How Guiji's answers are read: the envelope, and rows of its lists as data.
 
-- HTTP 200 says nothing: an answer is good when ``code`` is ``"0"`` (as text or number) and ``success`` is not false. One
-  without a code counts as good when ``success`` is true and ``data`` is there, as one client in use has it.
+- HTTP 200 says nothing: an answer is good when ``code`` is ``"0"`` (as text or number) and ``success`` is not false.
+  One without a code counts as good when ``success`` is true and ``data`` is there, as one client in use has it.
 - Nobody documents the HTTP status of refusals; 401 is taken for refused credentials, whatever its body.
 - ``data`` that is null where one thing was asked for means that there is no such thing.
 """
@@ -19,7 +19,7 @@ from avatarkit.errors import (
     RateLimited,
     UnexpectedResponse,
 )
-from avatarkit.models import FailureReason, RawResponse, Snapshot, Status
+from avatarkit.models import FailureReason, Kind, RawResponse, Snapshot, Status
 from avatarkit.protocol.codec import decode, structure
 from avatarkit.protocol.endpoint import Effect, Endpoint
 from avatarkit.protocol.outcome import retry_after
@@ -262,6 +262,20 @@ def _told(row: Row) -> tuple[Mapping[str, codes.StatusRule], str, str, dict[str,
     if isinstance(row, VideoWork):
         return codes.VIDEO, row.reason, row.url, {**result, "cover_url": row.cover_url}
     return codes.TTS, "", row.url, result
+
+
+_TABLES: Mapping[Kind, Mapping[str, codes.StatusRule]] = {
+    Kind.AVATAR: codes.TRAINING,
+    Kind.VOICE: codes.VOICE,
+    Kind.VIDEO: codes.VIDEO,
+    Kind.AUDIO: codes.TTS,
+}
+
+
+def agrees(kind: Kind, value: Any, told: str) -> bool:
+    """Whether the status *value* of a kind means the same as *told*: 4 and 7 are both failures of a video."""
+    table = _TABLES[kind]
+    return status_rule(table, value)[1].status is table[told].status
 
 
 def snapshot(row: Row) -> Snapshot:

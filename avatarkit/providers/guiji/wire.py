@@ -12,7 +12,6 @@ import attrs
 
 from avatarkit.protocol.codec import wire
 
-
 ABSENT: Any = object()
 """Stands for ``data`` where the answer has none, as against one that is null."""
 

@@ -26,6 +26,8 @@ MARGIN: Final = 5
 
 _WIDE_MARGIN: Final = 300
 _RENEW_BEFORE: Final = 60.0
+_IN_FLIGHT: Final = 5.0
+_NOTICEABLE: Final = 2.0
 _NOT_YET, _EXPIRED = "1003", "1004"
 
 
@@ -42,6 +44,7 @@ class KeyPairAuth:
         self._headers: Mapping[str, str] = {}
         self._token: Secret | None = None
         self._begins = self._renew_at = self._asked_at = 0.0
+        self._corrected_at = -_IN_FLIGHT
         self._ahead = 0.0  # the provider's clock minus ours, in seconds
         self._margin = MARGIN
 
@@ -82,16 +85,24 @@ class KeyPairAuth:
         """Not called."""
 
     def rejected(self, error: ProviderError) -> bool:
-        """Whether a new token may cure *error*: only for "not valid yet" (1003) and "expired" (1004)."""
+        """Whether a new token may cure *error*: only for "not valid yet" (1003) and "expired" (1004).
+
+        Once nothing is left to correct, it does not: the same token made again would be refused again.
+        """
         if error.code not in (_NOT_YET, _EXPIRED):
             return False
-        self._token = None
+        before = (self._ahead, self._margin)
         told = _date(error)
         if told is not None:
             self._ahead = told - self._asked_at
         if error.code == _NOT_YET:
             self._margin = _WIDE_MARGIN
-        return True
+        changed = abs(self._ahead - before[0]) > _NOTICEABLE or self._margin != before[1]
+        if changed or self._asked_at > self._begins + _RENEW_BEFORE:
+            self._corrected_at = self._asked_at
+        self._token = None
+        # Requests that were under way with the old token are refused a moment later, and cured all the same.
+        return self._asked_at - self._corrected_at < _IN_FLIGHT
 
 
 def _date(error: ProviderError) -> float | None:

@@ -1,7 +1,7 @@
 """Kling's operations as data, and their requests. How answers are read is in ``reading.py``.
 
 A task is looked at below the path it was made at, and an avatar's and a lip-sync's are different paths. So that a
-handle alone is enough, ids of lip-sync tasks are kept with the product in front: ``advanced-lip-sync/8319223457192714``.
+handle alone is enough, ids of lip-sync tasks are kept with the product in front: ``advanced-lip-sync/8319223457``.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def vendor_id(task_id: str) -> str:
 
 
 def _at(endpoint: Endpoint, task_id: str) -> Endpoint:
-    filled = quote(vendor_id(task_id), safe="")
+    bare = vendor_id(task_id)
+    filled = bare if bare.isascii() and bare.isalnum() else quote(bare, safe="")
     if filled in (".", ".."):  # steps in a path, not names
         filled = filled.replace(".", "%2E")
     return attrs.evolve(endpoint, path=endpoint.path.replace("{id}", filled))

@@ -61,7 +61,7 @@ LIP_VIDEO: Final = MediaRule(
     min_short_side=512,
     max_long_side=2160,
     needs_video=True,
-    note="720p or 1080p. Only a URL or one of Kling's own videos (at most 30 days old) is taken: nothing is looked into.",
+    note="720p or 1080p. Only a URL or one of Kling's own videos (at most 30 days old) is taken: nothing is checked.",
     source="Lip-sync, identify face, field video_url",
 )
 """A video whose faces are looked for."""

@@ -15,19 +15,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from avatarkit.errors import (
-    AuthenticationError,
     BadRequest,
     ModerationRefused,
     ProviderError,
     ProviderFault,
-    RateLimited,
     UnexpectedResponse,
 )
 from avatarkit.models import Credit, FailureReason, Page, RawResponse, Snapshot, Status
-from avatarkit.protocol.codec import decode, structure
-from avatarkit.protocol.endpoint import Accepted, BatchPage, Effect, Endpoint
-from avatarkit.protocol.outcome import retry_after
+from avatarkit.protocol.codec import structure
+from avatarkit.protocol.endpoint import Accepted, BatchPage, Endpoint
 from avatarkit.providers.kling import codes, wire
+from avatarkit.providers.kling.envelope import code_of, data_of, facts, outside_shape, refused
 from avatarkit.providers.kling.models import Costs, Face, FaceSession, ResourcePack, TaskRecord, TtsAudio
 
 _FAILED_AT_ONCE: Final[Mapping[FailureReason, type[ProviderError]]] = {
@@ -36,82 +34,11 @@ _FAILED_AT_ONCE: Final[Mapping[FailureReason, type[ProviderError]]] = {
 }
 
 
-# -- the envelope -------------------------------------------------------------------------------------------------
-
-
-def _facts(endpoint: Endpoint, response: RawResponse) -> dict[str, Any]:
-    return {
-        "provider": "kling",
-        "endpoint": endpoint.name,
-        "http_status": response.status,
-        "retry_after": retry_after(response),
-        "response": response,
-    }
-
-
-def _outside_shape(endpoint: Endpoint, response: RawResponse, what: str) -> ProviderError:
-    facts = _facts(endpoint, response)
-    if response.status == 401:
-        return AuthenticationError(codes.UNAUTHORIZED.meaning, hint=codes.UNAUTHORIZED.hint, **facts)
-    if response.status == 429 and endpoint.effect is not Effect.SUBMIT and not endpoint.billed:
-        return RateLimited("too many requests", **facts)
-    if response.status >= 500:
-        return ProviderFault(f"HTTP {response.status} without a readable answer", **facts)
-    return UnexpectedResponse(what, **facts)
-
-
-def _is_wrong_address(payload: Mapping[str, Any], response: RawResponse) -> bool:
-    return response.status == 404 and payload.get("status") == 404 and {"timestamp", "path"} <= payload.keys()
-
-
-def _refused(
-    endpoint: Endpoint, response: RawResponse, code: str, message: str, request_id: str
-) -> ProviderError:
-    said = message.strip()
-    rule = codes.rule_for(code, said, response.status)
-    text = f"{rule.meaning}: {said}" if said and said != rule.meaning else rule.meaning
-    return rule.error(text, code=code, request_id=request_id, hint=rule.hint, **_facts(endpoint, response))
-
-
-def _code(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | str | float | None):
-        return None
-    return "" if value is None else str(value).strip().removesuffix(".0")
-
-
-def _data(endpoint: Endpoint, response: RawResponse) -> Any:
-    """What a good answer holds.
-
-    Raises:
-        ProviderError: the vendor refused, or the answer is in none of its shapes.
-
-    """
-    try:
-        payload = decode(response.body)
-        if not isinstance(payload, dict):
-            raise UnexpectedResponse("the answer is not a JSON object")
-        envelope = structure(payload, wire.Envelope)
-    except UnexpectedResponse as error:
-        raise _outside_shape(endpoint, response, error.message) from None
-    code = _code(envelope.code)
-    if code is None:
-        raise _outside_shape(endpoint, response, "the answer's code is neither number nor text")
-    if code == "" and _is_wrong_address(payload, response):
-        raise codes.NO_ROUTE.error(
-            codes.NO_ROUTE.meaning, hint=codes.NO_ROUTE.hint, **_facts(endpoint, response)
-        )
-    if code == "" or (code == "0" and response.status != 200):
-        raise _outside_shape(endpoint, response, f"HTTP {response.status} with code {code or 'missing'}")
-    if code != "0":
-        raise _refused(endpoint, response, code, envelope.message, envelope.request_id)
-    return envelope.data
-
-
 def _row(endpoint: Endpoint, response: RawResponse, value: Any) -> wire.TaskRow:
     try:
         return structure(value, wire.TaskRow)
     except UnexpectedResponse as error:
-        raise _outside_shape(endpoint, response, error.message) from None
+        raise outside_shape(endpoint, response, error.message) from None
 
 
 # -- tasks --------------------------------------------------------------------------------------------------------
@@ -121,9 +48,9 @@ def accepted(endpoint: Endpoint, prefix: str = "") -> Callable[[RawResponse], Ac
     """Reads the answer of a submission; the id gets *prefix*."""
 
     def read(response: RawResponse) -> Accepted:
-        row = _row(endpoint, response, _data(endpoint, response))
+        row = _row(endpoint, response, data_of(endpoint, response))
         if not row.task_id:
-            raise _outside_shape(endpoint, response, "accepted, but the answer has no task_id")
+            raise outside_shape(endpoint, response, "accepted, but the answer has no task_id")
         return Accepted(task_id=prefix + row.task_id, response=response)
 
     return read
@@ -133,9 +60,9 @@ def record(endpoint: Endpoint, prefix: str = "") -> Callable[[RawResponse], Task
     """Reads the answer that shows one task."""
 
     def read(response: RawResponse) -> TaskRecord:
-        row = _row(endpoint, response, _data(endpoint, response))
+        row = _row(endpoint, response, data_of(endpoint, response))
         if not row.task_status:
-            raise _outside_shape(endpoint, response, "the answer has no task_status")
+            raise outside_shape(endpoint, response, "the answer has no task_status")
         return _record(row, prefix, response)
 
     return read
@@ -149,9 +76,9 @@ def snapshot(endpoint: Endpoint) -> Callable[[RawResponse], Snapshot]:
 
 def _records(endpoint: Endpoint, prefix: str, response: RawResponse) -> tuple[list[TaskRecord], int]:
     """The tasks of a list, and how many rows it had; rows that cannot be read are left out."""
-    data = _data(endpoint, response)
+    data = data_of(endpoint, response)
     if data is not None and not isinstance(data, list):
-        raise _outside_shape(endpoint, response, "the answer's data is not a list")
+        raise outside_shape(endpoint, response, "the answer's data is not a list")
     found = []
     for value in wire.rows(data):
         try:
@@ -305,13 +232,13 @@ def speech(endpoint: Endpoint) -> Callable[[RawResponse], TtsAudio]:
     """Reads the answer of ``audio/tts``."""
 
     def read(response: RawResponse) -> TtsAudio:
-        row = _row(endpoint, response, _data(endpoint, response))
+        row = _row(endpoint, response, data_of(endpoint, response))
         state, media = _snapshot(row, response), _media(row)
         if state.status is Status.FAILED:
             reason = state.reason or FailureReason.PROVIDER_FAULT
-            raise _FAILED_AT_ONCE.get(reason, ProviderFault)(state.message, **_facts(endpoint, response))
+            raise _FAILED_AT_ONCE.get(reason, ProviderFault)(state.message, **facts(endpoint, response))
         if media is None or not media.id:
-            raise _outside_shape(endpoint, response, "the answer has no speech")
+            raise outside_shape(endpoint, response, "the answer has no speech")
         return TtsAudio(
             id=media.id,
             url=media.url,
@@ -328,14 +255,14 @@ def faces(endpoint: Endpoint) -> Callable[[RawResponse], FaceSession]:
     """Reads the answer of ``identify-face``."""
 
     def read(response: RawResponse) -> FaceSession:
-        data = _data(endpoint, response)
+        data = data_of(endpoint, response)
         session = wire.mapping(data).get("session_id")
         if not isinstance(session, str | int) or isinstance(session, bool) or session == "":
-            raise _outside_shape(endpoint, response, "the answer has no session_id")
+            raise outside_shape(endpoint, response, "the answer has no session_id")
         try:
             rows = [structure(row, wire.FaceRow) for row in wire.rows(data.get("face_data"))]
         except UnexpectedResponse as error:
-            raise _outside_shape(endpoint, response, error.message) from None
+            raise outside_shape(endpoint, response, error.message) from None
         return FaceSession(
             id=str(session),
             faces=tuple(_face(row) for row in rows if row.face_id),
@@ -360,17 +287,17 @@ def costs(endpoint: Endpoint) -> Callable[[RawResponse], Costs]:
     """Reads the answer of ``account/costs``, which has a second envelope inside the first."""
 
     def read(response: RawResponse) -> Costs:
-        data = wire.mapping(_data(endpoint, response))
-        inner = _code(data.get("code"))
+        data = wire.mapping(data_of(endpoint, response))
+        inner = code_of(data.get("code"))
         if inner not in ("", "0", None):
             said = data.get("msg") or data.get("message")
-            raise _refused(endpoint, response, inner, said if isinstance(said, str) else "", "")
+            raise refused(endpoint, response, inner, said if isinstance(said, str) else "", "")
         try:
             found = [
                 structure(row, wire.PackRow) for row in wire.rows(data.get("resource_pack_subscribe_infos"))
             ]
         except UnexpectedResponse as error:
-            raise _outside_shape(endpoint, response, error.message) from None
+            raise outside_shape(endpoint, response, error.message) from None
         return Costs(packs=tuple(_pack(row) for row in found), response=response)
 
     return read

@@ -6,24 +6,7 @@ whose content is not known. What such a hook would deliver nobody says, and avat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NoReturn
+from typing import Final
 
-from avatarkit.errors import UnsupportedOperation
-
-DOCUMENTED = False
-"""Whether the vendor documents callbacks at all."""
-
-
-def read_event(body: bytes, headers: Mapping[str, str]) -> NoReturn:
-    """Refuse: there is no documented form of a callback.
-
-    Raises:
-        UnsupportedOperation: always.
-
-    """
-    raise UnsupportedOperation(
-        "YunApi documents no callbacks",
-        providers=("hifly", "guiji", "kling"),
-        hint="Wait for the task: waiting costs no thread and few requests.",
-    )
+FORMAT: Final = None
+"""No form of a callback is known; a receiver has no path for this provider."""

@@ -6,32 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from avatarkit.errors import InvalidRequest
-from avatarkit.models import Avatar, UploadedFile, Voice
-from avatarkit.protocol.limits import MediaRule, RangeRule
+from avatarkit.models import Avatar, Voice
+from avatarkit.protocol.limits import RangeRule
 from avatarkit.providers.yunapi import limits
 from avatarkit.providers.yunapi.models import CreateVoice, UseVoice
 from avatarkit.providers.yunapi.refs import Ref, parse
-
-STAGING = (
-    "YunApi takes material only by URL and has no upload: put the file where the vendor can fetch it (staging), "
-    "and give its http(s) URL."
-)
-
-
-def url(field: str, media: Any, rule: MediaRule, problems: list[str]) -> str:
-    """The URL of material that the vendor fetches. Local material is a problem: it needs a staging first."""
-    if isinstance(media, UploadedFile):
-        problems.append(f"{field}: an uploaded file found, a URL allowed")
-        return ""
-    if not isinstance(media, str) or "://" not in media[:12]:
-        problems.append(f"{field}: local material found, an http(s) URL allowed; a staging is needed")
-        return ""
-    lowered = media[:8].lower()
-    if not lowered.startswith(("http://", "https://")) or any(char.isspace() for char in media):
-        problems.append(f"{field}: not an http(s) URL")
-        return ""
-    problems += rule.check_url(field, media)
-    return media
 
 
 def words(field: str, text: Any, problems: list[str]) -> str:
@@ -113,7 +92,7 @@ def task_ref(task_id: str, family: str, given: Any) -> Ref:
 def voice_part(
     audio: Any, create_voice: CreateVoice | None, use_voice: UseVoice | None, problems: list[str]
 ) -> dict[str, Any]:
-    """The one field that says what a standard work speaks."""
+    """What a standard work speaks, but for its sound: the fields of the one voice that was given."""
     given = [
         name
         for name, value in (("audio", audio), ("create_voice", create_voice), ("use_voice", use_voice))
@@ -123,29 +102,21 @@ def voice_part(
         found = " and ".join(given) or "none"
         problems.append(f"audio: {found} given, exactly one of audio, create_voice and use_voice allowed")
         return {}
-    if audio is not None:
-        return {"audio_url": url("audio", audio, limits.SPEECH, problems)}
-    return _cloned(create_voice, problems) if create_voice is not None else _stock(use_voice, problems)
+    if create_voice is not None:
+        return _fields("create_voice", create_voice, CreateVoice, ("language", "text"), problems)
+    if use_voice is not None:
+        names = ("voice_engine_id", "audio_id", "language", "text")
+        return _fields("use_voice", use_voice, UseVoice, names, problems)
+    return {}
 
 
-def _cloned(voice: Any, problems: list[str]) -> dict[str, Any]:
-    if not isinstance(voice, CreateVoice):
-        problems.append(f"create_voice: {type(voice).__name__} found, CreateVoice allowed")
+def _fields(
+    field: str, voice: Any, cls: type[Any], names: Sequence[str], problems: list[str]
+) -> dict[str, Any]:
+    if not isinstance(voice, cls):
+        problems.append(f"{field}: {type(voice).__name__} found, {cls.__name__} allowed")
         return {}
-    fields = {
-        "audio_url": url("create_voice.audio_url", voice.audio_url, limits.VOICE_SAMPLE, problems),
-        "language": words("create_voice.language", voice.language, problems),
-        "text": words("create_voice.text", voice.text, problems),
-    }
-    return {"create_voice": fields}
-
-
-def _stock(voice: Any, problems: list[str]) -> dict[str, Any]:
-    if not isinstance(voice, UseVoice):
-        problems.append(f"use_voice: {type(voice).__name__} found, UseVoice allowed")
-        return {}
-    names = ("voice_engine_id", "audio_id", "language", "text")
-    return {"use_voice": {name: words(f"use_voice.{name}", getattr(voice, name), problems) for name in names}}
+    return {field: {name: words(f"{field}.{name}", getattr(voice, name), problems) for name in names}}
 
 
 def settle(problems: list[str]) -> None:
@@ -156,6 +127,4 @@ def settle(problems: list[str]) -> None:
 
     """
     if problems:
-        staging = any("a staging is needed" in problem for problem in problems)
-        raise InvalidRequest(problems, hint=STAGING if staging else "")
-
+        raise InvalidRequest(problems)

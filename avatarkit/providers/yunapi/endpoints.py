@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+import attrs
+
 from avatarkit.errors import ProviderFault
 from avatarkit.models import Kind, RawResponse, Snapshot, Voice
 from avatarkit.protocol.endpoint import Accepted, Endpoint, ProviderSpec, Request, TaskKind
@@ -109,10 +111,15 @@ def look_at(ref: Ref) -> Request[Snapshot]:
     if ref.family in _CHECKS:
         endpoint, name = _CHECKS[ref.family]
         return form(endpoint, {name: ref.id, "line_type": ref.line or None}, read_check(endpoint, ref))
-    own = quote(ref.id, safe="")
     if ref.family == REMAKE:
-        return Request(op.REMAKE_TASK, read_remake, path=op.REMAKE_TASK.path.replace("*", own))
-    return Request(op.VIDEO_TASK, read_work(ref), path=op.VIDEO_TASK.path.replace("*", own))
+        return Request(_filled(op.REMAKE_TASK, "{task_id}", ref.id), read_remake)
+    return Request(_filled(op.VIDEO_TASK, "{id}", ref.id), read_work(ref))
+
+
+def _filled(endpoint: Endpoint, name: str, own: str) -> Endpoint:
+    # Dots alone are steps in a path, not names; quote() leaves them as they are.
+    safe = quote(own, safe="") if own.strip(".") else own.replace(".", "%2E")
+    return attrs.evolve(endpoint, path=endpoint.path.replace(name, safe or "%20"))
 
 
 def look(kind: Kind) -> Callable[[str], Request[Snapshot]]:

@@ -86,6 +86,9 @@ def opened(
     code = scalar(payload.get("code"))
     if code is None:
         raise outside(endpoint, response, "the answer's code is neither number nor text")
+    said = _error_status(payload) if code == "" else ""
+    if said:
+        raise refused(endpoint, response, said, _text_of(payload))
     if code.lower() in ok or (code == "" and not code_needed):
         if response.status in http:
             return payload
@@ -95,15 +98,14 @@ def opened(
         raise refused(endpoint, response, code, _text_of(payload))
     if response.status == 400 and _text_of(payload):
         raise refused(endpoint, response, "", _text_of(payload))
-    status = scalar(payload.get("status")) or ""
-    if (
-        status.isascii()
-        and status.isdigit()
-        and 400 <= int(status[:4]) < 600
-        and news(payload.get("message"))
-    ):
-        raise refused(endpoint, response, status, _text_of(payload))
     raise outside(endpoint, response, f"HTTP {response.status} with neither code nor error")
+
+
+def _error_status(payload: dict[str, Any]) -> str:
+    """The HTTP status that fish.audio repeats in its refusals; ``""`` for anything else."""
+    status = scalar(payload.get("status")) or ""
+    plain = len(status) == 3 and status.isascii() and status.isdigit() and status[0] in "45"
+    return status if plain and news(payload.get("message")) else ""
 
 
 def _decoded(endpoint: Endpoint, response: RawResponse) -> dict[str, Any]:

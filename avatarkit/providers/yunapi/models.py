@@ -15,13 +15,14 @@ class CreateVoice:
     """A voice to be cloned from a recording and to speak at once (``create_voice`` of ``/avatar/generation``).
 
     Attributes:
-        audio_url: address of the recording, which the vendor fetches; at least 20 s (a twin's document).
+        audio: the recording, at least 20 s (a twin's document): an address that the vendor fetches, or local material,
+            which is staged.
         language: of the text; ``en``, ``zh`` and ``cn`` were seen, the vendor lists none. Sent as given.
         text: what is said.
 
     """
 
-    audio_url: str
+    audio: Any
     language: str
     text: str
 

@@ -1,7 +1,7 @@
 """Every operation of YunApi's document, as data. The acts of ``agent_api.php`` share one path.
 
-No page says what is billed; everything that makes sound, pictures or text is taken to be. A ``*`` in a path stands for
-an id. What is made at once, without a task, has the effect ``WRITE``; the client sends it only once all the same.
+No page says what is billed; everything that makes sound, pictures or text is taken to be. What is made at once, without
+a task, has the effect ``WRITE``; the client sends it only once all the same.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ VIDEO_CREATE = Endpoint(
 VIDEO_TASK = Endpoint(
     name="videos.task",
     method="GET",
-    path="/avatar/task/*",
+    path="/avatar/task/{id}",
     kind=Kind.VIDEO,
     source="标准版数字人合成 / 获取任务详情",
 )
@@ -138,7 +138,7 @@ REMAKE_CREATE = Endpoint(
 REMAKE_TASK = Endpoint(
     name="remakes.get",
     method="GET",
-    path="/query_video/*",
+    path="/query_video/{task_id}",
     kind=Kind.VIDEO,
     source="视频二创 / 查询视频任务状态",
 )

@@ -1,0 +1,160 @@
+"""Guiji's client: the vendor's whole surface.
+
+Sources: the vendor's "API Integration" document (``guiji.cn/digital-docs/en/server-api/open-api.html``) and its
+"Interface Documentation" for the access token. What only other sources say is marked.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Unpack
+
+from avatarkit.client import AsyncClient, AsyncResource, ClientOptions, read_credentials
+from avatarkit.models import Finding, Guard, Kind, Reconciliation, Ticket
+from avatarkit.protocol.endpoint import Endpoint, ProviderSpec, Request
+from avatarkit.providers.guiji import answers, limits
+from avatarkit.providers.guiji import endpoints as ep
+from avatarkit.providers.guiji import operations as ops
+from avatarkit.providers.guiji.auth import GuijiAuth
+from avatarkit.providers.guiji.avatars import AsyncGuijiAvatars
+from avatarkit.providers.guiji.models import AvatarClone, Benefits, VideoWork, VoiceClone
+from avatarkit.providers.guiji.voices import AsyncGuijiVoices
+from avatarkit.providers.guiji.works import AsyncGuijiAudios, AsyncGuijiVideos
+from avatarkit.settings import CallOptions
+
+_LISTS: dict[str, Endpoint] = {
+    Kind.AVATAR.value: ops.AVATAR_LIST,
+    Kind.VOICE.value: ops.VOICE_LIST,
+    Kind.VIDEO.value: ops.VIDEO_LIST,
+}
+_MOST_PAGES = 50  # of 100 rows: an older row than these is not looked for
+
+Row = AvatarClone | VoiceClone | VideoWork
+
+
+class AsyncGuijiAccount(AsyncResource):
+    """The account itself."""
+
+    async def benefits(self, *, options: CallOptions | None = None) -> Benefits:
+        """What is left of the package: clonings, seconds of video, characters of speech. Free.
+
+        Raises:
+            AuthenticationError: the credentials are not accepted.
+            ProviderError, TransportError: no answer.
+
+        Source: the vendor's document, 1.
+
+        """
+        return await self._account.call(Request(ops.BENEFITS, answers.read_benefits), options)
+
+
+class AsyncGuiji(AsyncClient):
+    """A client for Guiji (硅基智能, Silicon Intelligence), the Digital Human Open Platform.
+
+    Example:
+        async with AsyncGuiji() as guiji:
+            task = await guiji.videos.create(avatar=-292, voice="C_173", text="Hello")
+            video = await task.wait()
+            await video.save("hello.mp4")
+
+    Args:
+        app_id: API Key (older name: AccessKey); None takes the environment variable GUIJI_APP_ID.
+        secret: API Secret (older name: SecretKey); None takes GUIJI_SECRET.
+        options: see :class:`ClientOptions`. The base URL can also be set by GUIJI_BASE_URL.
+
+    Raises:
+        MissingCredentials: one of the two was neither given nor found.
+
+    """
+
+    spec: ClassVar[ProviderSpec] = ep.SPEC
+
+    def __init__(
+        self, app_id: str | None = None, secret: str | None = None, **options: Unpack[ClientOptions]
+    ) -> None:
+        credentials = read_credentials(self.spec, app_id, secret)
+        super().__init__(self._open_account(credentials, GuijiAuth(*credentials), options))
+        self._avatars = AsyncGuijiAvatars(self._account)
+        self._voices = AsyncGuijiVoices(self._account)
+        self._videos = AsyncGuijiVideos(self._account)
+        self._audios = AsyncGuijiAudios(self._account)
+        self._package = AsyncGuijiAccount(self._account)
+
+    @property
+    def avatars(self) -> AsyncGuijiAvatars:
+        """Presenters: clone, list, authorize."""
+        return self._avatars
+
+    @property
+    def voices(self) -> AsyncGuijiVoices:
+        """Voices: clone, list, authorize."""
+        return self._voices
+
+    @property
+    def videos(self) -> AsyncGuijiVideos:
+        """Talking videos."""
+        return self._videos
+
+    @property
+    def audios(self) -> AsyncGuijiAudios:
+        """Speech without a picture."""
+        return self._audios
+
+    @property
+    def account(self) -> AsyncGuijiAccount:
+        """What is left of the package."""
+        return self._package
+
+    async def _find(self, ticket: Ticket) -> Reconciliation:
+        # Videos, trainings and voices are listed with the name they were sent with; speech has none.
+        endpoint = _LISTS.get(ticket.kind)
+        if ticket.guard is not Guard.TITLE or not ticket.marker or endpoint is None:
+            return await super()._find(ticket)
+        found, complete = await self._named(endpoint, ticket.marker)
+        if len(found) == 1 and ticket.marker.startswith("ak-"):
+            (row,) = found.values()
+            return self._found(row, ticket)
+        if found:
+            return Reconciliation(
+                finding=Finding.CANNOT_TELL,
+                candidates=tuple(found),
+                explanation=f"{len(found)} listed with this name, which was not made to be unique",
+            )
+        return self._not_found(ticket, complete=complete)
+
+    async def _named(self, endpoint: Endpoint, title: str) -> tuple[dict[str, Row], bool]:
+        """Rows with this name, by id, and whether every row was seen. A unique name ends the walk."""
+        found: dict[str, Row] = {}
+        seen: set[str] = set()
+        for number in range(1, _MOST_PAGES + 1):
+            page = await self._account.call(ep.page(endpoint, number, limits.PAGE_SIZE))
+            seen.update(row.id for row in page.items)
+            found |= {row.id: row for row in page.items if row.title == title}
+            if not page.more:
+                return found, page.total is not None and len(seen) >= page.total
+            if found and title.startswith("ak-"):
+                break
+        return found, False
+
+    def _found(self, row: Row, ticket: Ticket) -> Reconciliation:
+        artifact = row.id if isinstance(row, VoiceClone) else ""
+        return Reconciliation(
+            finding=Finding.FOUND,
+            token=self._token_for(Kind(ticket.kind), row.id, ticket),
+            artifact_id=row.avatar_id if isinstance(row, AvatarClone) else artifact,
+            explanation=f"listed with the unique name that was sent ({row.status.value})",
+        )
+
+    def _not_found(self, ticket: Ticket, *, complete: bool) -> Reconciliation:
+        age = self._account.clock.time() - ticket.sent_at
+        if not complete:
+            why = "not listed, but the list could not be seen whole"
+        elif age < limits.SETTLE_SECONDS:
+            why = f"not listed yet; ask again {limits.SETTLE_SECONDS} s after it was sent"
+        elif ticket.kind == Kind.VIDEO.value and age > limits.RESULT_SECONDS:
+            why = "not listed, but the vendor deletes videos after a day"
+        else:
+            return Reconciliation(finding=Finding.ABSENT, explanation="nothing is listed with this name")
+        return Reconciliation(finding=Finding.CANNOT_TELL, explanation=why)
+
+
+CLIENT = AsyncGuiji

@@ -1,0 +1,158 @@
+"""The rows that Guiji's fake shows: four resources with four status enumerations, and their callbacks' data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from avatarkit.models import Status
+from avatarkit.protocol.fakewire import FakeAccount, FakeAsset, FakeTask, World
+from avatarkit.providers.guiji.fake_call import DAY, PROVIDER, china
+
+_CLONES: Final = {Status.QUEUED: 0, Status.RUNNING: 1, Status.SUCCEEDED: 2, Status.FAILED: 3}
+_VIDEOS: Final = {Status.QUEUED: 1, Status.RUNNING: 2, Status.SUCCEEDED: 3, Status.FAILED: 4}
+_REASONS: Final = {"avatar": "训练失败", "voice": "克隆失败", "video": "合成失败", "audio": ""}
+TASK_TYPES: Final = {
+    "avatar": "video-training",
+    "voice": "voice-clone",
+    "video": "video-synthesis",
+    "audio": "tts-synthesis",
+}
+
+
+def voice_fields(asset: FakeAsset) -> dict[str, Any]:
+    """What a public and a cloned voice have in common."""
+    return {"speakerId": asset.id, "ttsName": asset.title, **asset.data}
+
+
+class Rows:
+    """Rows of one account's tasks at one moment."""
+
+    def __init__(self, world: World, account: FakeAccount) -> None:
+        self._world = world
+        self._account = account
+        self._now = world.now()
+
+    def _switch(self, name: str) -> Any:
+        return self._world.switch(PROVIDER, name, self._account)
+
+    def _changed(self, task: FakeTask) -> float:
+        return min(
+            self._now, max(task.created, task.finished_at if task.finished_at < self._now else self._now)
+        )
+
+    def _reason(self, task: FakeTask) -> str:
+        said = task.failure.message if task.failure else ""
+        return said or _REASONS[task.kind]
+
+    def _pending(self, name: str) -> dict[str, Any]:
+        how = self._switch("pending_url")
+        return {} if how == "missing" else {name: None if how == "null" else ""}
+
+    def _consent(self, asset: FakeAsset | None) -> dict[str, Any]:
+        if not self._switch("authorize_status"):
+            return {}
+        return {"authorizeStatus": int(asset.data.get("authorizeStatus", 0)) if asset else 0}
+
+    def row(self, task: FakeTask) -> dict[str, Any]:
+        """A task as its list shows it."""
+        made = {"avatar": self._training, "voice": self._voice, "video": self._video, "audio": self._audio}
+        return {**made[task.kind](task), "level": 1}
+
+    def _training(self, task: FakeTask) -> dict[str, Any]:
+        status = task.status(self._now)
+        value = _CLONES[status]
+        if status is Status.FAILED and task.failure and task.failure.code in ("rejected", 4, "4"):
+            value = 4
+        return {
+            "id": int(task.id),
+            "title": task.title,
+            "videoUrl": task.request.get("videoUrl", ""),
+            "status": value,
+            "callbackStatus": task.data.get("callbackStatus", 0),
+            "comment": self._reason(task) if status is Status.FAILED else "",
+            "sceneId": int(task.yields) if status is Status.SUCCEEDED else None,
+            "coverUrl": "" if status is Status.SUCCEEDED else None,
+            **self._consent(task.data.get("asset")),
+            "createTime": china(task.created),
+            "updateTime": china(self._changed(task)),
+        }
+
+    def _voice(self, task: FakeTask) -> dict[str, Any]:
+        status, asset = task.status(self._now), task.data.get("asset")
+        done = status is Status.SUCCEEDED
+        expires = task.created + float(self._switch("voice_days")) * DAY
+        shown = voice_fields(asset) if asset else {"speakerId": task.yields}
+        shown.pop("authorizeStatus", None)
+        return {
+            **shown,
+            "ttsAudition": self._world.link(task.result) if done and task.result else "",
+            "status": 4 if done and expires <= self._now else _CLONES[status],
+            **self._consent(asset),
+            "reason": self._reason(task) if status is Status.FAILED else None,
+            "expireTime": china(expires) if done else None,
+        }
+
+    def _video(self, task: FakeTask) -> dict[str, Any]:
+        status = task.status(self._now)
+        value = _VIDEOS[status]
+        if status is Status.FAILED and task.failure and str(task.failure.code) in ("6", "7"):
+            value = int(str(task.failure.code))
+        fields: dict[str, Any] = {"id": int(task.id), "videoName": task.title, "videoFormat": "mp4"}
+        if status is Status.SUCCEEDED:
+            milliseconds = max(1, int(task.seconds * 1000 + 0.5))
+            fields["duration"] = f"{milliseconds / 1000:g}"
+            fields["durationMs"] = str(milliseconds)
+            fields["videoUrl"] = self._world.link(task.result) if task.result else ""
+        else:
+            fields |= {"duration": None, "durationMs": None, **self._pending("videoUrl")}
+        return {
+            **fields,
+            "coverUrl": "",
+            "srtUrl": "",
+            "synthesisStatus": value,
+            "failReason": self._reason(task) if status is Status.FAILED else None,
+            "createTime": china(task.created),
+            "updateTime": china(self._changed(task)),
+        }
+
+    def _audio(self, task: FakeTask) -> dict[str, Any]:
+        status = task.status(self._now)
+        if status is not Status.SUCCEEDED:
+            return {"id": int(task.id), "status": _CLONES[status], **self._pending("ttsUrl")}
+        return {
+            "id": int(task.id),
+            "status": _CLONES[status],
+            "duration": max(1, int(task.seconds * 1000 + 0.5)),
+            "ttsUrl": self._world.link(task.result) if task.result else "",
+            "srtUrl": "",
+        }
+
+    def event(self, task: FakeTask, status: Status) -> dict[str, Any]:
+        """The body of a callback; its fields are not quite the list's, as in the vendor's samples."""
+        row = self.row(task)
+        done = status is Status.SUCCEEDED
+        result = {"result": "success" if done else "fail"}
+        times = {"createTime": int(task.created * 1000), "updateTime": int(self._changed(task) * 1000)}
+        data: Mapping[str, Any]
+        keep: tuple[str, ...]
+        if task.kind == "avatar":
+            keep = ("id", "title", "sceneId", "coverUrl")
+            data = {**_only(row, keep), **result, "reason": row["comment"], **times}
+        elif task.kind == "voice":
+            data = {
+                **{name: value for name, value in row.items() if name not in ("reason", "level")},
+                **result,
+            }
+            data = data if done else {**data, "reason": row["reason"]}
+        elif task.kind == "video":
+            keep = ("id", "videoName", "videoUrl", "duration", "coverUrl", "level", "synthesisStatus")
+            data = {**_only(row, keep), **result, **times}
+            data = data if done else {**data, "failReason": row["failReason"]}
+        else:
+            data = {"duration": 0, "ttsUrl": "", **_only(row, ("id", "status", "duration", "ttsUrl"))}
+        return {"taskType": TASK_TYPES[task.kind], "data": data}
+
+
+def _only(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: row[name] for name in names if row.get(name) is not None}
