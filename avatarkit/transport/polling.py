@@ -41,6 +41,7 @@ _logger = logging.getLogger("avatarkit")
 _REFUSALS = 3  # the same refusal this often in a row is the answer
 _EMPTY = 5  # "done, but without a result" this often in a row is a failure
 _AT_ONCE = 0.001  # a wait shorter than this many seconds is none
+_IN_A_ROW = 8  # looks at one task without a wait, before others have their turn
 _POLL = 2  # the limiter's priority for looks
 
 
@@ -238,7 +239,11 @@ class PollHub:
     def _reschedule(self, record: Watched, retry_after: float | None = None) -> None:
         delay = self._delay(record, retry_after)
         if delay < _AT_ONCE:
-            self._ready.appendleft(record)
+            # What is in hand goes first, while its memory is warm; bounded, so that nothing starves.
+            if record.looks % _IN_A_ROW:
+                self._ready.appendleft(record)
+            else:
+                self._ready.append(record)
         else:
             self._wheel.add(delay, record)
 
@@ -248,16 +253,17 @@ class PollHub:
             return
         record.looks += 1
         age = self._clock.monotonic() - record.born
-        if snapshot.reason is FailureReason.NO_RESULT and not snapshot.status.terminal:
+        terminal = snapshot.status.terminal
+        if not terminal and snapshot.reason is FailureReason.NO_RESULT:
             record.empty += 1
             if record.empty >= _EMPTY:
-                snapshot = attrs.evolve(snapshot, status=Status.FAILED)
+                snapshot, terminal = attrs.evolve(snapshot, status=Status.FAILED), True
         before = record.snapshot.status if record.snapshot is not None else None
         record.snapshot = snapshot
-        if not snapshot.status.terminal:
+        if not terminal:
             self._tell(record)
             record.low = age
-            if snapshot.status is not before:
+            if snapshot.status is not before and record.changes:
                 _wake_changes(record)
             return
         if snapshot.status is Status.SUCCEEDED and (record.looks > 1 or not record.resumed):
