@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Unpack
 
-from avatarkit.client import AsyncClient, ClientOptions, AsyncResource, read_credentials
+from avatarkit.client import AsyncClient, AsyncResource, ClientOptions, read_credentials
 from avatarkit.events import ProgressHook
 from avatarkit.models import (
     Credit,
