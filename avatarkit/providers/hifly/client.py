@@ -22,13 +22,9 @@ from avatarkit.models import (
 from avatarkit.protocol.endpoint import ProviderSpec, Request
 from avatarkit.providers.hifly import checks, limits
 from avatarkit.providers.hifly import endpoints as ep
+from avatarkit.providers.hifly.clones import AsyncHiFlyAvatars, AsyncHiFlyVoices
 from avatarkit.providers.hifly.material import upload, upload_slot
-from avatarkit.providers.hifly.resources import (
-    AsyncHiFlyAudios,
-    AsyncHiFlyAvatars,
-    AsyncHiFlyVideos,
-    AsyncHiFlyVoices,
-)
+from avatarkit.providers.hifly.works import AsyncHiFlyAudios, AsyncHiFlyVideos
 from avatarkit.settings import CallOptions
 from avatarkit.transport.sources import Media, as_source
 
