@@ -44,6 +44,8 @@ class AsyncTask(Generic[T]):
     or the blocking side, makes the handle again without a request.
     """
 
+    __slots__ = ("__weakref__", "_account", "_artifact", "_record")
+
     def __init__(self, account: Account, record: Watched) -> None:
         self._account = account
         self._record = record

@@ -35,7 +35,9 @@ class Contender:
 
     requests_per_task = 1 + LOOKS
 
-    def __init__(self, base: str, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
+    def __init__(
+        self, base: str, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    ) -> None:
         self.base = base
         self._runner = asyncio.Runner(loop_factory=loop_factory)
         self._runner.run(self.open())

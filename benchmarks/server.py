@@ -38,7 +38,7 @@ def pin(core: int) -> None:
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's event loop when it is installed, else asyncio's."""
+    """An event loop of uvloop's when it is installed, else asyncio's."""
     try:
         import uvloop
     except ImportError:
@@ -104,7 +104,7 @@ class Talk(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data
-        out = []
+        out: list[bytes] = []
         while True:
             end = buffer.find(b"\r\n\r\n")
             if end < 0:
@@ -164,7 +164,6 @@ def fetch_stats(base: str) -> dict[str, float]:
     with urlopen(f"{base}/_stats", timeout=30) as answer:
         found: dict[str, float] = json.load(answer)
     return found
-
 
 
 if __name__ == "__main__":

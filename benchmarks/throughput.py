@@ -57,10 +57,10 @@ def _timed(contender: Contender, tasks: int, in_flight: int) -> tuple[float, lis
     return time.process_time() - began, failed
 
 
-def pairs(base: str, name: str, in_flight: int, blocks: int, unit: str = "raw") -> dict[str, Any]:
-    """Alternating blocks of *unit* and *name*."""
-    tasks = max(500, in_flight)
-    baseline, peer = CONTENDERS[unit](base), CONTENDERS[name](base)
+def pairs(base: str, name: str, in_flight: int, blocks: int) -> dict[str, Any]:
+    """Alternating blocks of the unit and of *name*."""
+    tasks = max(500, in_flight)  # a block long enough to time
+    baseline, peer = CONTENDERS["raw"](base), CONTENDERS[name](base)
     failed: list[str] = []
     for contender in (baseline, peer):
         contender.block(max(100, in_flight // 5), in_flight)
@@ -171,19 +171,30 @@ def _uvloop(base: str, quick: bool, lines: list[Line]) -> None:
     found = cell("pairs", base, "sdk-uvloop", "50", "5" if quick else "15")
     ratio = statistics.median(found["ratios"])
     lines.append(
-        Line("G4", "with uvloop, unit on asyncio, at 50", quartiles(found["ratios"]), "<= 0.90", ratio <= 0.90, "")
+        Line(
+            "G4",
+            "with uvloop, unit on asyncio, at 50",
+            quartiles(found["ratios"]),
+            "<= 0.90",
+            ratio <= 0.90,
+            "",
+        )
     )
 
 
 def _peers(base: str, quick: bool, lines: list[Line], sdk_ratio: float) -> None:
     for name, goal in PEERS.items():
         if importlib.util.find_spec(name) is None:
-            lines.append(Line("G5", f"{name} over avatarkit at 50", "not installed", f">= {goal:g}", None, ""))
+            lines.append(
+                Line("G5", f"{name} over avatarkit at 50", "not installed", f">= {goal:g}", None, "")
+            )
             continue
         found = cell("pairs", base, name, "50", "2" if quick else "3")
         ratio = statistics.median(found["ratios"]) / sdk_ratio
         note = f"{name} is {quartiles(found['ratios'])} of the unit"
-        lines.append(Line("G5", f"{name} over avatarkit at 50", f"{ratio:.1f}", f">= {goal:g}", ratio >= goal, note))
+        lines.append(
+            Line("G5", f"{name} over avatarkit at 50", f"{ratio:.1f}", f">= {goal:g}", ratio >= goal, note)
+        )
 
 
 def _whole_runs(base: str, quick: bool, lines: list[Line]) -> None:
@@ -238,8 +249,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments[:1] == ["--cell"]:
         pin(0)
         kind, base, name, *numbers = arguments[1:]
-        run = {"pairs": pairs, "single": single}[kind]
-        print(json.dumps(run(base, name, *map(int, numbers))))
+        found = (pairs if kind == "pairs" else single)(base, name, int(numbers[0]), int(numbers[1]))
+        print(json.dumps(found))
         return 0
     parser = argparse.ArgumentParser(prog="benchmarks throughput")
     parser.add_argument("--quick", action="store_true")

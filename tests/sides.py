@@ -16,7 +16,7 @@ from typing import Any
 
 import avatarkit
 from avatarkit import _bridge, providers
-from avatarkit._bridge.call import Call
+from avatarkit._bridge.call import Call, current
 from avatarkit._bridge.lease import Lease
 from avatarkit.testing import VirtualClock, VirtualTimeLoop
 
@@ -143,7 +143,7 @@ class BlockingSide(Side):
             threading.Thread(target=_keep, args=(results, index, call)) for index, call in enumerate(calls)
         ]
         # Time must not run off before the last call is on the loop.
-        held = _Held(self._bridge, len(threads))
+        held = _Held(self._bridge, threads)
         for thread in threads:
             thread.start()
         self._lease.run(held.wait)
@@ -190,18 +190,18 @@ class BlockingSide(Side):
 
 
 class _Held:
-    """Waits, without letting time pass, until so many calls have begun or ended."""
+    """Waits, without letting time pass, until each thread has its call on the loop or has ended."""
 
-    def __init__(self, bridge: Any, count: int) -> None:
+    def __init__(self, bridge: Any, threads: list[threading.Thread]) -> None:
         self._bridge = bridge
-        self._count = count
-        self._seen: set[Call] = set()
+        self._threads = threads
 
     async def wait(self) -> None:
-        mine = set(self._bridge.calls)
-        for _ in range(100_000):
-            self._seen |= {call for call in tuple(self._bridge.calls) if call.begun} - mine
-            if len(self._seen) >= self._count or not self._bridge.calls - mine:
+        mine = current.get()
+        while True:
+            begun = sum(call.begun for call in tuple(self._bridge.calls) if call is not mine)
+            ended = sum(not thread.is_alive() for thread in self._threads)
+            if begun + ended >= len(self._threads):
                 return
             await asyncio.sleep(0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 import warnings
 import weakref
@@ -26,6 +27,8 @@ from avatarkit._bridge import process
 from avatarkit._bridge.call import Call, ask_caller, current
 from avatarkit._bridge.loop import Bridge, Closer, Tenant
 from avatarkit.errors import ClientClosed, WouldDeadlock
+
+_logger = logging.getLogger("avatarkit")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -179,13 +182,16 @@ class Lease:
     def callbacks(cls, options: D, /, *names: str) -> D:
         """Give a copy of keyword arguments in which the functions called *names* are made by `callback`.
 
-        An entry may be missing, None, one function, or several.
+        An entry may be missing, None, one function, or several. They watch what goes on, so an error in one is logged
+        and does not end the call.
         """
         copy: dict[str, Any] = dict(options)
         for name in copy.keys() & set(names):
             given = copy[name]
-            single = given is None or callable(given)
-            copy[name] = cls.callback(given) if single else tuple(map(cls.callback, given))
+            if callable(given):
+                copy[name] = cls.callback(_watcher(given))
+            elif given is not None:
+                copy[name] = tuple(cls.callback(_watcher(one)) for one in given)
         return cast("D", copy)
 
     @overload
@@ -337,3 +343,15 @@ def _outside() -> int:
     while frame is not None and str(frame.f_globals.get("__name__")).startswith(root):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def _watcher(function: Callable[..., object]) -> Callable[..., None]:
+    """*function* with its errors logged: what only watches must not break what it watches."""
+
+    def watch(*args: object, **kwargs: object) -> None:
+        try:
+            function(*args, **kwargs)
+        except Exception:
+            _logger.exception("a hook failed")
+
+    return watch

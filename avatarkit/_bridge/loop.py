@@ -63,8 +63,13 @@ class Bridge:
             self._thread.start()
             while self._stop is None and not self.ended:
                 self._bell.get()
-        except RuntimeError as exc:  # the interpreter is on its way out
-            self.ended = True
+        except RuntimeError as exc:
+            if isinstance(exc.__context__, KeyboardInterrupt):
+                # Ctrl-C inside Thread.start() comes out as the complaint of a lock that it tore open.
+                self._unwanted = True
+                self.request_stop()
+                raise exc.__context__ from None
+            self.ended = True  # the interpreter is on its way out
             raise BridgeError(f"the background event loop cannot be started: {exc}") from exc
         except BaseException:
             self._unwanted = True

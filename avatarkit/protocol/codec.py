@@ -81,12 +81,13 @@ def _attrs_hook(cls: type[Any], converter: Converter) -> Callable[[Any, Any], An
         renames[field.name] = override(omit=True) if field.name == "extra" else override(rename=names[0])
     known.discard("extra")
     base = make_dict_structure_fn(cls, converter, _cattrs_detailed_validation=False, **renames)
+    is_known = known.issuperset
     keeps_extra = any(field.name == "extra" for field in fields)
 
     def structure(value: Any, _: Any) -> Any:
-        if not isinstance(value, dict):
+        if value.__class__ is not dict:
             raise ValueError("an object was expected")
-        if value.keys() <= known:
+        if is_known(value):
             return base(value, cls)
         bent = dict(value)
         for alias, name in aliases:

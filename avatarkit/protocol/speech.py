@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+_WIDE = re.compile("[\u3000-\u9fff\uac00-\ud7af]")
 _CJK_PER_SECOND = 4.5
 _OTHER_PER_SECOND = 15.0
 
@@ -11,5 +14,5 @@ def spoken_seconds(text: str) -> float:
 
     It scales what is learned of durations, and estimates credits; nothing is decided by it alone.
     """
-    wide = sum(1 for char in text if "\u3000" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7af")
+    wide = 0 if text.isascii() else len(_WIDE.findall(text))
     return max(0.5, wide / _CJK_PER_SECOND + (len(text) - wide) / _OTHER_PER_SECOND)

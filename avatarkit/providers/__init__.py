@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from avatarkit.errors import ConfigurationError
@@ -20,6 +19,8 @@ ENTRY_POINTS = "avatarkit.providers"
 
 @cache
 def _packages() -> dict[str, str]:
+    from importlib.metadata import entry_points  # costs more to load than all the rest of this module
+
     found = {info.name: f"{__name__}.{info.name}" for info in pkgutil.iter_modules(__path__) if info.ispkg}
     for entry in entry_points(group=ENTRY_POINTS):
         found.setdefault(entry.name, entry.value)

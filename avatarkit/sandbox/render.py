@@ -60,7 +60,8 @@ class Renderer:
             mode = "studio" if studio.available() else "plain"
             if mode == "plain":
                 _log.warning(
-                    "results are plain pictures; for talking avatars: python -m pip install 'avatarkit[studio]' (missing: %s)",
+                    "results are plain pictures; for talking avatars: "
+                    "python -m pip install 'avatarkit[studio]' (missing: %s)",
                     ", ".join(studio.missing()),
                 )
         self.mode: Mode = mode

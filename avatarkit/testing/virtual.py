@@ -15,7 +15,7 @@ _GRACE = 0.002
 _EPOCH = 1_790_000_000.0
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+class _JumpingSelector(selectors.DefaultSelector):
     """Looks without waiting; when nothing is ready, moves the loop's clock instead of sleeping."""
 
     loop: VirtualTimeLoop
@@ -54,7 +54,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         # A hair more, so that rounding never leaves the timer just short of due.
         self._now += seconds + 1e-9
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """As asyncio's, and the clock stands still while the job runs."""
         self.jobs += 1
         future = super().run_in_executor(executor, func, *args)

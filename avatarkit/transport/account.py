@@ -159,6 +159,7 @@ class Account:
             yield
         finally:
             await engine.driver.renewal.aclose()
+            await engine.submitter.aclose()
             await engine.hub.aclose()
             await engine.sessions.aclose()
 
@@ -168,9 +169,11 @@ class Account:
         engine, self._engine = self._engine, None
         if engine is None or engine.loop is not asyncio.get_running_loop():
             return
+        engine.submitter.dismiss()
         while engine.submitter.running:
             # Cutting one off would leave a doubt about money; its own timeout bounds it.
             await asyncio.wait(engine.submitter.running)
+            engine.submitter.dismiss()
         if engine.guard is not None:
             await engine.guard.aclose()
 

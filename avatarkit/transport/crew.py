@@ -55,29 +55,28 @@ class Crew(Generic[T]):
     async def _work(self) -> None:
         me = asyncio.current_task()
         assert me is not None
+        limiter, queue, busy = self._limiter, self.queue, self.busy
         try:
-            while self._skip():
-                if not self._limiter.try_start(self._priority):
-                    await self._limiter.start(self._priority)
+            # One that has done its piece must not wait for a turn that the others will need first.
+            while self._skip() and len(self.queue) >= len(self.tasks) - len(self.busy):
+                if not limiter.try_start(self._priority):
+                    await limiter.start(self._priority)
+                    if not self._skip():
+                        limiter.done()
+                        return
+                piece = queue.popleft()
+                busy.add(me)
                 try:
-                    if self._skip():
-                        await self._one(me)
+                    await self._do(piece)
+                except asyncio.CancelledError:
+                    queue.append(piece)  # so that whoever closes finds it
+                    raise
                 finally:
-                    self._limiter.done()
+                    busy.discard(me)
+                    limiter.done()
         finally:
             # Here, not in a callback: until that ran, a worker that is gone would count as one that can help.
             self.tasks.discard(me)
-
-    async def _one(self, me: asyncio.Task[None]) -> None:
-        piece = self.queue.popleft()
-        self.busy.add(me)
-        try:
-            await self._do(piece)
-        except asyncio.CancelledError:
-            self.queue.append(piece)  # so that whoever closes finds it
-            raise
-        finally:
-            self.busy.discard(me)
 
     def _skip(self) -> bool:
         """Drop what nobody wants any more from the head of the queue; whether anything is left."""

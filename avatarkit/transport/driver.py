@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LARGEST = 32 * 1024 * 1024  # no JSON answer of any provider comes near
+_SHORT = 7  # digits of a Content-Length that is surely below it
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -40,11 +41,13 @@ class Driver:
 
     def __init__(self, account: Account, sessions: Sessions) -> None:
         from aiohttp import ClientTimeout
+        from aiohttp.hdrs import CONTENT_LENGTH
         from yarl import URL
 
         self._account = account
         self._sessions = sessions
         self._url = URL
+        self._length = CONTENT_LENGTH
         self._prefix = account.base_url
         self._proxy = account.network.proxy_for(account.base_url)
         connect = account.timeouts.connect
@@ -91,8 +94,8 @@ class Driver:
         if seconds is not None and seconds < (timeout.total or seconds):
             timeout = attrs.evolve(timeout, total=seconds)
         path = f"{endpoint.path}?{query}" if query else endpoint.path
-        clock = self._account.clock
-        began = clock.monotonic()
+        observed = bool(self._account.hooks) or self._account.log_requests
+        began = self._account.clock.monotonic() if observed else 0.0
         try:
             answer = await session.request(
                 endpoint.method,
@@ -105,8 +108,8 @@ class Driver:
             )
             # Read to its end, an answer gives its connection back by itself; cut short, it must be closed.
             try:
-                length = answer.content_length
-                whole = length is not None and length <= _LARGEST
+                length = answer.headers.get(self._length)
+                whole = length is not None and len(length) <= _SHORT
                 content = await (answer.read() if whole else _body(answer))
             except BaseException:
                 answer.close()
@@ -119,7 +122,7 @@ class Driver:
             failure = self._failure(endpoint, error)
             self._observe(endpoint, attempt, 0, began, str(failure))
             raise failure from error
-        if self._account.hooks or self._account.log_requests:
+        if observed:
             self._observe(endpoint, attempt, response.status, began, "")
         return response
 

@@ -48,6 +48,7 @@ _logger = logging.getLogger("avatarkit")
 _REFUSALS = 3  # the same refusal this often in a row is the answer
 _EMPTY = 5  # "done, but without a result" this often in a row is a failure
 _AT_ONCE = 0.001  # a wait shorter than this many seconds is none
+_IN_A_ROW = 8  # looks at one task without a wait, before others have their turn
 _POLL = 2  # the limiter's priority for looks
 _APART = (
     1.0  # seconds between two looks at one task that callbacks asked for: forged ones must not make a storm
@@ -329,7 +330,8 @@ class PollHub:
         if rounds is not None:
             rounds.add(record, delay=delay)
         elif delay < _AT_ONCE:
-            self._enqueue(record, first=True)
+            # What is in hand goes first, while its memory is warm; bounded, so that nothing starves.
+            self._enqueue(record, first=bool(record.looks % _IN_A_ROW))
         else:
             self._put_off(record, delay)
 
@@ -339,16 +341,17 @@ class PollHub:
             return
         record.looks += 1
         age = self._clock.monotonic() - record.born
-        if snapshot.reason is FailureReason.NO_RESULT and not snapshot.status.terminal:
+        terminal = snapshot.status.terminal
+        if not terminal and snapshot.reason is FailureReason.NO_RESULT:
             record.empty += 1
             if record.empty >= _EMPTY:
-                snapshot = attrs.evolve(snapshot, status=Status.FAILED)
+                snapshot, terminal = attrs.evolve(snapshot, status=Status.FAILED), True
         before = record.snapshot.status if record.snapshot is not None else None
         record.snapshot = snapshot
-        if not snapshot.status.terminal:
+        if not terminal:
             self._tell(record)
             record.low = age
-            if snapshot.status is not before:
+            if snapshot.status is not before and record.changes:
                 record.wake_changes()
             return
         if record.looks > 1 or not record.resumed:  # else it may have ended long ago

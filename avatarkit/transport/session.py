@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from avatarkit._version import __version__
-from avatarkit.errors import ConfigurationError, NotSent
+from avatarkit.errors import ClientClosed, ConfigurationError, NotSent
 from avatarkit.settings import Timeouts
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Sessions:
         self._timeouts = timeouts
         self._clock = clock
         self._open: dict[str, aiohttp.ClientSession] = {}
+        self._closed = False
 
     @property
     def api(self) -> aiohttp.ClientSession:
@@ -138,6 +139,8 @@ class Sessions:
     ) -> aiohttp.ClientSession:
         import aiohttp
 
+        if self._closed:  # a call that was still repeating itself; nobody would close what it opens
+            raise ClientClosed("the client was closed while this call was under way")
         session = self._open[name] = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -193,7 +196,8 @@ class Sessions:
         )
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection, for good."""
+        self._closed = True
         sessions, self._open = list(self._open.values()), {}
         for session in sessions:
             with contextlib.suppress(OSError):

@@ -78,7 +78,7 @@ def parse_location(url: str, extra: frozenset[str] = frozenset()) -> Location:
     bucket, _, path = place.partition("/")
     if not _BUCKET.fullmatch(bucket):
         hint = "Credentials belong in the environment, not in the URL." if "@" in bucket else ""
-        raise ConfigurationError(f"a {kind} URL needs a bucket after ://", hint=hint)
+        raise ConfigurationError(f"a {kind}:// URL needs a bucket after the slashes", hint=hint)
     parts = path.removesuffix("/").split("/") if path else []
     if not path.isprintable() or any(part in ("", ".", "..") for part in parts):
         raise ConfigurationError(f"the path in bucket {bucket!r} has empty, dotted or unprintable parts")
@@ -86,7 +86,7 @@ def parse_location(url: str, extra: frozenset[str] = frozenset()) -> Location:
     unknown = sorted(options.keys() - _OPTIONS[kind] - extra)
     if unknown:
         raise ConfigurationError(
-            f"unknown options in a {kind} URL: {', '.join(name[:40] for name in unknown)}",
+            f"unknown options in a {kind}:// URL: {', '.join(name[:40] for name in unknown)}",
             hint=f"Known: {', '.join(sorted(_OPTIONS[kind] | extra))}. Credentials belong in the environment.",
         )
     aliyun = scheme.lower() == "oss"

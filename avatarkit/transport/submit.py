@@ -3,9 +3,9 @@
 Invariants:
 
 1. A request goes out only with a slot of its pool and a turn of the limiter.
-2. The exchange runs in a worker's task, not in the caller's. Cancelling a caller whose turn has not come withdraws the
-   submission. Cancelling the caller before a connection stands keeps the request from going
-   out; after that nothing cuts it short: its outcome is recorded, told to the hooks, and kept in ``account.detached``.
+2. The exchange runs in a worker's task, not in the caller's. Cancelling the caller before its turn has come, or before
+   a connection stands, keeps the request from going out; after that nothing cuts it short: its outcome is recorded,
+   told to the hooks, and kept in ``account.detached``.
 3. After a byte may have gone out, only a clear refusal allows another send (see ``protocol.outcome``).
 4. A slot is given back exactly once: on every outcome but *accepted*, or when the task turns terminal.
 5. Once the provider says that there is no money left, or the client is closed, submissions that were already waiting
@@ -15,9 +15,11 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -44,7 +46,6 @@ from avatarkit.transport.session import SendMark, send_mark
 if TYPE_CHECKING:
     from avatarkit.transport.account import Account
     from avatarkit.transport.driver import Driver
-    from avatarkit.transport.slots import TaskSlots
 
 _SUBMIT = 0  # the limiter's priority for submissions
 
@@ -65,12 +66,14 @@ class Attempt:
     deadline: float
     queued: float = 0.0
     number: int = 1
+    cured: bool = False
     outcome: Outcome | None = None
     error: AvatarKitError | None = None
     record: Watched | None = None
     started: bool = False
     detached: bool = False
-    ended: asyncio.Future[None] | None = None
+    has_slot: bool = False
+    ended: asyncio.Future[AvatarKitError | bool] | None = None
     mark: SendMark = attrs.field(factory=lambda: SendMark(math.inf))
 
     @property
@@ -95,6 +98,7 @@ class Submitter:
     def __init__(self, account: Account, driver: Driver) -> None:
         self._account = account
         self._driver = driver
+        self._waiting: dict[asyncio.Task[Any], bool] = {}
         self._crew: Crew[Attempt] = Crew(
             driver.limiter, _SUBMIT, driver.in_progress, wanted=_still_wanted, do=self._run
         )
@@ -121,7 +125,7 @@ class Submitter:
         limit = options.timeout or account.timeouts.call
         deadline = began + limit if limit is not None else math.inf
         body = encode(request.body or {})
-        sends, error = 0, None
+        sends, error, cured = 0, None, False
         while True:
             attempt = Attempt(
                 request,
@@ -136,14 +140,18 @@ class Submitter:
                 deadline,
                 number=sends + 1,
                 error=error,
+                cured=cured,
             )
-            await self._wait_for_slot(attempt, min(deadline, began + account.timeouts.slot))
             sends += 1
-            await self._exchange(attempt)
+            went_out = False
+            while not went_out:
+                await self._wait_for_slot(attempt, min(deadline, began + account.timeouts.slot))
+                went_out = await self._exchange(attempt)
             if attempt.outcome is Outcome.ACCEPTED and attempt.record is not None:
                 return attempt.record
             error = attempt.error or AvatarKitError("no outcome")
             delay = self._again(attempt, error, sends, options)
+            cured = attempt.cured
             if delay is None or clock.monotonic() + delay > min(deadline, began + account.timeouts.slot):
                 raise error
             account.emit(
@@ -155,7 +163,40 @@ class Submitter:
                     reason=str(error),
                 )
             )
-            await clock.sleep(delay)
+            with self._idle():
+                await clock.sleep(delay)
+
+    @contextlib.contextmanager
+    def _idle(self) -> Iterator[None]:
+        """While a caller only waits, closing the client ends its wait: nothing of it is under way."""
+        task = asyncio.current_task()
+        assert task is not None
+        before = task.cancelling()
+        self._waiting[task] = False
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._waiting[task] and task.uncancel() <= before:
+                raise ClientClosed("the client was closed; nothing was sent") from None
+            raise
+        finally:
+            del self._waiting[task]
+
+    def dismiss(self) -> None:
+        """End the waits of callers that have nothing under way: the client is being closed."""
+        for task, dismissed in self._waiting.items():
+            if not dismissed:
+                self._waiting[task] = True
+                task.cancel()
+
+    async def aclose(self) -> None:
+        """Let the workers go; callers whose turn has not come get ClientClosed. Nothing may be under way."""
+        await self._crew.dismiss()
+        for attempt in self._crew.queue:
+            if attempt.ended is not None and not attempt.ended.done():
+                self._give_back_slot(attempt)
+                attempt.ended.set_result(ClientClosed("the client was closed; nothing was sent"))
+        self._crew.queue.clear()
 
     def _again(
         self, attempt: Attempt, error: AvatarKitError, sends: int, options: CallOptions
@@ -166,8 +207,9 @@ class Submitter:
             if isinstance(error, RateLimited):
                 return error.retry_after if error.retry_after is not None else self._driver.backoff(sends)
             return 0.0
-        if attempt.outcome is Outcome.REFUSED and not self._cured and self._driver.renewal.cures(error):
-            return 0.0
+        if attempt.outcome is Outcome.REFUSED and not attempt.cured:
+            attempt.cured = self._driver.renewal.cures(error, since=attempt.queued)
+            return 0.0 if attempt.cured else None
         if attempt.outcome is Outcome.NOT_SENT:
             attempts = self._account.retry.attempts if options.retries is None else options.retries + 1
             return self._driver.backoff(sends) if sends < attempts else None
@@ -176,64 +218,79 @@ class Submitter:
     async def _wait_for_slot(self, attempt: Attempt, deadline: float) -> None:
         account, endpoint = self._account, attempt.request.endpoint
         slots = account.slots.get(endpoint.pool)
-        if slots is None or slots.try_acquire():
+        if slots is None:
+            return
+        if slots.try_acquire():
+            attempt.has_slot = True
             return
         try:
-            waited = await slots.acquire(None if deadline == math.inf else deadline)
+            with self._idle():
+                waited = await slots.acquire(None if deadline == math.inf else deadline)
         except DeadlineExceeded:
             if isinstance(attempt.error, TooManyRunning):
                 raise attempt.error from None
             raise
-        account.emit(Throttled(provider=account.spec.name, endpoint=endpoint.name, why="slot", seconds=waited))
+        attempt.has_slot = True
+        account.emit(
+            Throttled(provider=account.spec.name, endpoint=endpoint.name, why="slot", seconds=waited)
+        )
 
-    async def _exchange(self, attempt: Attempt) -> None:
-        """Queue *attempt*, which has a slot, for its turn, and wait for its outcome."""
-        ended = attempt.ended = asyncio.get_running_loop().create_future()
+    async def _exchange(self, attempt: Attempt) -> bool:
+        """Queue *attempt*, which has a slot, for its turn, and wait for its outcome; False: it lost its slot."""
+        ended: asyncio.Future[AvatarKitError | bool] = asyncio.get_running_loop().create_future()
+        attempt.ended = ended
         attempt.queued = self._account.clock.monotonic()
         crew = self._crew
         crew.queue.append(attempt)
         crew.hire()
         try:
-            await ended
+            result = await ended
         except asyncio.CancelledError:
             if not attempt.started:
-                self._give_back_slot(attempt)
+                self._give_back_slot(attempt)  # the crew drops it from the queue
                 raise
             attempt.detached = True
             if not attempt.mark.sent:
                 attempt.mark.deadline = -math.inf  # the connector lets nothing out after its deadline
             self._account.detach(attempt)
             raise
+        if isinstance(result, AvatarKitError):
+            raise result
+        return result
 
     def _give_back_slot(self, attempt: Attempt) -> None:
         slots = self._account.slots.get(attempt.request.endpoint.pool)
-        if slots is not None:
+        if slots is not None and attempt.has_slot:
+            attempt.has_slot = False
             slots.release(ran=False)
 
-    def _stopped(self, attempt: Attempt) -> AvatarKitError | None:
-        """Why an attempt whose turn has come is not to be sent any more."""
-        broke = self._account.broke
-        if broke is not None and broke[0] >= attempt.began:
-            return _copy(broke[1])
-        return ClientClosed("the client was closed; nothing was sent") if self._account.closed else None
+    def _stopped(self, attempt: Attempt) -> AvatarKitError | bool:
+        """Why an attempt whose turn has come must not go out now; True when nothing keeps it."""
+        account = self._account
+        if account.broke is not None and account.broke[0] >= attempt.began:
+            return _copy(account.broke[1])
+        if account.closed:
+            return ClientClosed("the client was closed; nothing was sent")
+        # The cap may have fallen while this submission waited for its turn.
+        slots = account.slots.get(attempt.request.endpoint.pool)
+        return slots is None or not slots.overdrawn
 
     async def _run(self, attempt: Attempt) -> None:
         """Carry out *attempt*, whose turn has come, and tell its caller."""
         ended = attempt.ended
         assert ended is not None
-        attempt.started = True
         stopped = self._stopped(attempt)
-        if stopped is not None:
+        if stopped is not True:
             self._give_back_slot(attempt)
-            attempt.outcome, attempt.error = Outcome.NOT_SENT, stopped
-            ended.set_exception(stopped)
+            ended.set_result(stopped)
             return
+        attempt.started = True
         self._tell_throttled(attempt)
         try:
             await self._send(attempt)
         finally:
             if not ended.done():
-                ended.set_result(None)
+                ended.set_result(True)
 
     def _tell_throttled(self, attempt: Attempt) -> None:
         account = self._account
@@ -268,6 +325,8 @@ class Submitter:
             if isinstance(caught, Exception):
                 return
             raise
+        finally:
+            send_mark.set(None)  # what this worker does or starts next is another request
         self._settle(attempt, accepted, error, sent=mark.sent)
         if isinstance(error, InsufficientCredits):
             account.broke = (account.clock.monotonic(), error)
@@ -280,6 +339,7 @@ class Submitter:
         account, endpoint = self._account, attempt.request.endpoint
         attempt.outcome = judge(error, sent=sent)
         slots = account.slots.get(endpoint.pool)
+        attempt.has_slot = False  # from here it is the task's, or given back
         if attempt.outcome is Outcome.ACCEPTED and accepted is not None:
             if slots is not None:
                 slots.accepted()

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from conftest import House
+from house import House
 
 from avatarkit import providers
 from avatarkit.errors import (
@@ -56,7 +56,7 @@ def test_every_code_of_the_table_is_its_class(house: House, refusal: Refusal) ->
     with pytest.raises(AvatarKitError) as caught:
         task.refresh(options=CallOptions(retries=0))
     error: Any = caught.value
-    assert type(error) is refusal.error
+    assert type(caught.value) is refusal.error
     assert (error.code, error.request_id, error.http_status) == (
         refusal.code,
         refusal.request_id,

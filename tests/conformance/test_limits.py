@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import orjson
-from conftest import House
+from house import House
 
-from avatarkit.errors import AvatarKitError, InsufficientCredits
+from avatarkit.errors import AvatarKitError, ClientClosed, InsufficientCredits
 from avatarkit.events import CapLearned, Throttled
 from avatarkit.sandbox.faults import Fault, FaultKind
 from avatarkit.settings import RateLimit
@@ -95,6 +95,26 @@ def test_the_client_s_rate_is_kept(house: House) -> None:
     assert house.box.seen.peak_per_second <= 5
 
 
+def test_no_turn_is_wasted(house: House) -> None:
+    """After many submissions the next request goes out at the rate, not behind turns that nobody uses."""
+    client = house.client(rate_limit=RateLimit(per_second=5))
+    tasks = _many(house, client, 20)
+    began = house.side.now()
+    tasks[0].refresh()
+    assert house.side.now() - began < 0.5
+
+
+def test_closing_ends_submissions_that_wait_for_their_turn(house: House) -> None:
+    """What had no turn yet is not sent; each call has its own clear end."""
+    client = house.client(rate_limit=RateLimit(per_second=0.1))
+    call = partial(house.method(client, house.submission.method), **house.arguments(client, house.submission))
+    ended = house.side.together(*(call for _ in range(5)), partial(client.close))[:-1]
+    assert {type(error) for error in ended if isinstance(error, BaseException)} == {ClientClosed}
+    sent = house.box.seen.requests[house.endpoint(house.submission)]
+    house.side.sleep(600)
+    assert house.box.seen.requests[house.endpoint(house.submission)] == sent <= 1
+
+
 def test_the_provider_s_own_figure_is_the_default(house: House) -> None:
     """Without settings no second sees more requests than the provider's table allows."""
     client = house.client()
@@ -146,8 +166,8 @@ def test_a_cap_below_the_client_s_rate_does_not_break_waiting(house: House) -> N
 
 
 def test_waiting_tasks_are_looked_at_seldom(house: House) -> None:
-    """Twenty tasks of five minutes cost some looks each, far from one a second."""
-    count = 20
+    """Eight tasks of five minutes cost some looks each, far from one a second."""
+    count = 8
     house.start(run_seconds=300)
     client = house.client()
     tasks = _many(house, client, count)

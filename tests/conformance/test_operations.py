@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from conftest import House
+from house import House
 
 from avatarkit import providers
 from avatarkit.errors import AvatarKitError

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from conftest import House
+from house import House
 from sides import SIDES
 
 import avatarkit
@@ -197,9 +197,9 @@ def test_the_class_makes_handles_too(house: House) -> None:
     """``Task.from_token(token, client)`` is ``client.task(token)``."""
     client = house.client()
     task = house.submit(client)
-    cls = {"async": avatarkit.AsyncTask, "blocking": avatarkit.Task}[house.side.name]
+    cls: Any = {"async": avatarkit.AsyncTask, "blocking": avatarkit.Task}[house.side.name]
     original = house.side.original(client) if house.side.name == "async" else client
-    made: Any = cls.from_token(task.to_token(), original)
+    made = cls.from_token(task.to_token(), original)
     assert made.id == task.id
 
 

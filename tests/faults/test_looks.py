@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from conftest import House
+from house import House
 
 from avatarkit.errors import AuthenticationError, LinkExpired, NotFound, TaskFailed, WaitTimeout
 from avatarkit.events import TaskLooked

@@ -86,7 +86,11 @@ def test_every_module_imports_alone() -> None:
         "print('\\n'.join(bad))"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *MODULES], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-W", "error", "-c", code, *MODULES],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
     assert done.stdout.strip() == ""

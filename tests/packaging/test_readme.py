@@ -23,7 +23,9 @@ def row(endpoint: Endpoint) -> str:
 @pytest.mark.parametrize("provider", providers.names())
 def test_every_operation_is_in_the_table(provider: str) -> None:
     """The table names each operation of each provider, its method, and whether it is billed."""
-    missing = [row(endpoint) for endpoint in providers.spec(provider).endpoints if row(endpoint) not in README]
+    missing = [
+        row(endpoint) for endpoint in providers.spec(provider).endpoints if row(endpoint) not in README
+    ]
 
     assert missing == []
 
@@ -67,8 +69,12 @@ def test_async_and_blocking_examples_run(tmp_path: Path, monkeypatch: pytest.Mon
             avatar = hifly.avatars.list(size=1).items[0].id
             voice = hifly.voices.list(size=1, kind=2).items[0].id
         for block in BLOCKS[:2]:
-            filled = block.replace('avatar="…"', f'avatar="{avatar}"').replace('voice="…"', f'voice="{voice}"')
-            filled = filled.replace("avatarkit.AsyncHiFly()", "avatarkit.AsyncHiFly(preflight=False, polling=FAST)")
+            filled = block.replace('avatar="…"', f'avatar="{avatar}"').replace(
+                'voice="…"', f'voice="{voice}"'
+            )
+            filled = filled.replace(
+                "avatarkit.AsyncHiFly()", "avatarkit.AsyncHiFly(preflight=False, polling=FAST)"
+            )
             filled = filled.replace("avatarkit.HiFly()", "avatarkit.HiFly(preflight=False, polling=FAST)")
             fast = avatarkit.Polling(shortest=0.01, longest=0.05)
             exec(compile(filled, "README.md", "exec"), {"FAST": fast, "__name__": "example"})

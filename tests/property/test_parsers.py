@@ -21,10 +21,34 @@ ENDPOINTS = [
     for provider in providers.names()
     for endpoint in providers.spec(provider).endpoints
 ]
-STATUSES = st.sampled_from([200, 200, 200, 201, 204, 302, 400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 504])
+STATUSES = st.sampled_from(
+    [200, 200, 200, 201, 204, 302, 400, 401, 402, 403, 404, 408, 413, 429, 500, 502, 504]
+)
 WORDS = st.sampled_from(
-    ["code", "message", "msg", "data", "task_id", "status", "request_id", "avatar", "voice", "video_Url", "video_url"]
-    + ["demo_url", "duration", "left", "upload_url", "content_type", "file_id", "list", "type", "title", "extra", "rate"]
+    [
+        "code",
+        "message",
+        "msg",
+        "data",
+        "task_id",
+        "status",
+        "request_id",
+        "avatar",
+        "voice",
+        "video_Url",
+        "video_url",
+        "demo_url",
+        "duration",
+        "left",
+        "upload_url",
+        "content_type",
+        "file_id",
+        "list",
+        "type",
+        "title",
+        "extra",
+        "rate",
+    ]
 )
 SCALARS = (
     st.none()
@@ -32,11 +56,15 @@ SCALARS = (
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=12)
-    | st.sampled_from(["0", "3", "4", 0, 3, 4, 1001, "1002", "2003", "https://x.example/y", "1e400", "-1", "٣", " 3 "])
+    | st.sampled_from(
+        ["0", "3", "4", 0, 3, 4, 1001, "1002", "2003", "https://x.example/y", "1e400", "-1", "٣", " 3 "]
+    )
 )
 JSON = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(max_size=6), inner, max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(max_size=6), inner, max_size=6)
+    ),
     max_leaves=20,
 )
 BODIES = JSON.map(orjson.dumps) | st.binary(max_size=80) | JSON.map(lambda v: orjson.dumps(v)[:-1])
@@ -76,10 +104,14 @@ def test_any_answer_is_data_or_our_error(provider: str, endpoint: Endpoint, stat
         assert again.http_status == status
 
 
-@pytest.mark.parametrize(("provider", "endpoint"), [e for e in ENDPOINTS if e.values[1].effect is Effect.SUBMIT])
+@pytest.mark.parametrize(
+    ("provider", "endpoint"), [e for e in ENDPOINTS if e.values[1].effect is Effect.SUBMIT]
+)
 @settings(max_examples=150, deadline=None)
 @given(status=STATUSES, body=BODIES)
-def test_submission_is_accepted_only_with_an_id(provider: str, endpoint: Endpoint, status: int, body: bytes) -> None:
+def test_submission_is_accepted_only_with_an_id(
+    provider: str, endpoint: Endpoint, status: int, body: bytes
+) -> None:
     """No answer but a 200 with a task id counts as accepted; a 5xx is always in doubt."""
     found = read(provider, endpoint, RawResponse(status, {}, body))
     error = found if isinstance(found, AvatarKitError) else None
@@ -102,7 +134,13 @@ def test_unknown_status_is_never_an_end(provider: str, status: Any, body: bytes)
     for kind in spec.kinds.values():
         request = kind.look("some id / ?&#")
         assert "some id" not in request.query
-        payload = {"code": 0, "status": status, "video_Url": "https://x.example/v", "avatar": "a", "voice": "v"}
+        payload = {
+            "code": 0,
+            "status": status,
+            "video_Url": "https://x.example/v",
+            "avatar": "a",
+            "voice": "v",
+        }
         found = read(provider, request.endpoint, RawResponse(200, {}, orjson.dumps(payload)))
         if isinstance(found, Snapshot) and found.status.terminal:
             assert str(status).strip() in ("3", "4")
@@ -155,7 +193,10 @@ def test_any_text_is_no_token(text: str) -> None:
         from_token(text)
 
 
-@given(header=st.text(st.characters(codec="ascii"), max_size=40) | st.sampled_from(["inf", "nan", "-1", "1e9", "0x1"]))
+@given(
+    header=st.text(st.characters(codec="ascii"), max_size=40)
+    | st.sampled_from(["inf", "nan", "-1", "1e9", "0x1"])
+)
 def test_retry_after_is_a_sane_number_or_none(header: str) -> None:
     """Retry-After, whatever it says, is None or 0 to 86,400 seconds."""
     for name in ("retry-after", "retry-after-ms"):

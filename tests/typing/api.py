@@ -11,7 +11,9 @@ import avatarkit
 async def async_side() -> None:
     """The async face."""
     async with avatarkit.AsyncHiFly(token="x", timeouts=avatarkit.Timeouts(request=5)) as hifly:
-        task = await hifly.videos.create_by_tts(avatar="a", voice="v", text="t", subtitle=avatarkit.Subtitle())
+        task = await hifly.videos.create_by_tts(
+            avatar="a", voice="v", text="t", subtitle=avatarkit.Subtitle()
+        )
         assert_type(task, avatarkit.AsyncTask[avatarkit.AsyncVideo])
         video = await task.wait(timeout=1)
         assert_type(video, avatarkit.AsyncVideo)

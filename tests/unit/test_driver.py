@@ -73,7 +73,9 @@ def test_extra_headers_never_replace_the_token(answers: aioresponses.aioresponse
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_safe_request_is_repeated_with_growing_delays(answers: aioresponses.aioresponses, status: int) -> None:
+def test_safe_request_is_repeated_with_growing_delays(
+    answers: aioresponses.aioresponses, status: int
+) -> None:
     """A 5xx on a read is repeated, delays doubling within jitter; the fourth answer is taken."""
     for _ in range(3):
         answers.get(CREDIT, status=status, body=b"<html>")
@@ -176,7 +178,9 @@ def test_secrets_do_not_reach_errors(answers: aioresponses.aioresponses) -> None
     assert isinstance(caught.value, ConnectionError)
 
 
-def test_oversized_answer_is_refused(answers: aioresponses.aioresponses, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oversized_answer_is_refused(
+    answers: aioresponses.aioresponses, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An answer larger than any JSON answer could be is not kept in memory."""
     monkeypatch.setattr("avatarkit.transport.driver._LARGEST", 1000)
     answers.get(CREDIT, body=b"x" * 1001, repeat=True)

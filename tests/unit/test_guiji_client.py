@@ -13,9 +13,10 @@ from sides import AsyncSide
 
 from avatarkit.errors import InvalidRequest, SubmissionInDoubt, UnsupportedOperation
 from avatarkit.models import Finding, Ticket
-from avatarkit.protocol.samples import wav
+from avatarkit.protocol.samples import MP4_HEAD, wav
 from avatarkit.providers.guiji import limits
 from avatarkit.sandbox.faults import answer
+from avatarkit.settings import CallOptions
 
 TOKEN, CREATE = "GET /openapi/oauth/token", "POST /openapi/video/v3/simpleCreate"
 LIST, GET = "POST /openapi/video/v2/pageList", "GET /openapi/video/v2/get/{id}"
@@ -197,13 +198,15 @@ def test_an_internal_exception_on_a_create_is_a_doubt(desk: Desk) -> None:
 
 def test_local_files_need_a_staging(desk: Desk) -> None:
     """The vendor takes no uploads: a clear error with a hint, before anything is sent."""
+    unchecked = CallOptions(preflight=False)
     calls = (
         partial(desk.client.videos.create, wav(), avatar=-291),
         partial(desk.client.voices.create, wav(12.0), **CONSENT),
-        partial(desk.client.avatars.authorize, -291, wav(), authorize_text="I consent"),
+        partial(desk.client.avatars.create, MP4_HEAD, **CONSENT, options=unchecked),
+        partial(desk.client.avatars.authorize, -291, MP4_HEAD, authorize_text="I", options=unchecked),
     )
     for call in calls:
-        with pytest.raises((UnsupportedOperation, InvalidRequest)) as caught:
+        with pytest.raises(UnsupportedOperation) as caught:
             call()
         assert "staging" in f"{caught.value} {caught.value.hint}"
     assert sum(desk.box.seen.requests.values()) == 0

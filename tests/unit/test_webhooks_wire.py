@@ -294,6 +294,75 @@ def test_hint_does_not_schedule_twice() -> None:
     run(test, {"run_seconds": 97.3}, polling=avatarkit.Polling(shortest=20, longest=20))
 
 
+def test_hints_are_no_storm() -> None:
+    """However fast hints come, one task is looked at once a second at most."""
+
+    async def test(stage: Scene) -> None:
+        task = await stage.submit()
+        hub = stage.client._account.engine().hub
+        waiting = asyncio.create_task(task.wait())
+        for _ in range(100):
+            await asyncio.sleep(0.1)
+            hub.look_now(task._record)
+        assert 9 <= len(stage.looks) <= 11
+        await waiting
+
+    run(test, rate_limit=None, polling=avatarkit.Polling(shortest=500, longest=1000))
+
+
+def test_hint_during_a_look() -> None:
+    """What a look under way will show may be too old: another one follows it, and never runs beside it."""
+
+    async def test(stage: Scene) -> None:
+        task = await stage.submit()
+        stage.sandbox.faults.add("GET /video/task", Fault(kind="slow_first_byte", seconds=5.0))
+        waiting = asyncio.create_task(task.wait())
+        hub, record, before = (
+            stage.client._account.engine().hub,
+            task._record,
+            stage.sandbox.seen.polls[task.id],
+        )
+        await asyncio.sleep(20.5)  # the look that is due after 20 s has begun
+        assert record.looking
+        for _ in range(20):
+            hub.look_now(record)
+            await asyncio.sleep(0.1)
+        assert stage.sandbox.seen.polls[task.id] - before == 1
+        await asyncio.sleep(3.5)
+        assert stage.sandbox.seen.polls[task.id] - before == 2
+        await waiting
+
+    run(test, polling=avatarkit.Polling(shortest=20, longest=20))
+
+
+def test_hint_goes_before_looks_that_wait_for_their_turn() -> None:
+    """A hinted record that waits in the queue is looked at next, and its old place there is passed over."""
+
+    async def test(stage: Scene) -> None:
+        tasks = [await stage.submit(f"t{n}") for n in range(6)]
+        handles = []
+        async with avatarkit.AsyncHiFly(
+            stage.sandbox.token,
+            base_url=stage.sandbox.base_url("hifly"),
+            clock=VirtualClock(),
+            rate_limit=avatarkit.RateLimit(per_second=1),
+            polling=avatarkit.Polling(shortest=500, longest=1000),
+        ) as slow:
+            handles = [slow.task(task.to_token()) for task in tasks]
+            waits = [asyncio.create_task(handle.wait()) for handle in handles]
+            await asyncio.sleep(1.5)
+            slow._account.engine().hub.look_now(handles[5]._record)
+            await asyncio.sleep(1)
+            assert handles[5]._record.looks == 1
+            assert handles[4]._record.looks == 0
+            await asyncio.sleep(15)
+            assert [handle._record.looks for handle in handles] == [1] * 6
+            for wait in waits:
+                wait.cancel()
+
+    run(test, {"run_seconds": 300.0})
+
+
 def test_husks_of_hints_are_swept() -> None:
     """A thousand hints leave no thousand entries in the wheel."""
 

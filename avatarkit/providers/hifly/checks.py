@@ -74,7 +74,7 @@ def page_numbers(page: int, size: int) -> None:
         raise InvalidRequest(problems)
 
 
-def subtitle_fields(subtitle: Subtitle | bool | None, problems: list[str]) -> dict[str, Any]:
+def subtitle_fields(subtitle: Subtitle | bool | None, problems: list[str]) -> dict[str, Any]:  # noqa: FBT001
     """The nine ``st_*`` fields, only those that were given."""
     if subtitle is None:
         return {}

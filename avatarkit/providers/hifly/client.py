@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Unpack
 
-from avatarkit.client import AsyncClient, ClientOptions, AsyncResource, read_credentials
+from avatarkit.client import AsyncClient, AsyncResource, ClientOptions, read_credentials
 from avatarkit.events import ProgressHook
 from avatarkit.models import (
     Credit,
@@ -23,13 +23,9 @@ from avatarkit.protocol.auth import BearerAuth
 from avatarkit.protocol.endpoint import ProviderSpec, Request
 from avatarkit.providers.hifly import checks, limits
 from avatarkit.providers.hifly import endpoints as ep
+from avatarkit.providers.hifly.clones import AsyncHiFlyAvatars, AsyncHiFlyVoices
 from avatarkit.providers.hifly.material import upload, upload_slot
-from avatarkit.providers.hifly.resources import (
-    AsyncHiFlyAudios,
-    AsyncHiFlyAvatars,
-    AsyncHiFlyVideos,
-    AsyncHiFlyVoices,
-)
+from avatarkit.providers.hifly.works import AsyncHiFlyAudios, AsyncHiFlyVideos
 from avatarkit.settings import CallOptions
 from avatarkit.transport.sources import Media, as_source
 

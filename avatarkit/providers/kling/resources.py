@@ -119,12 +119,10 @@ class AsyncKlingResource(AsyncResource):
                 again = isinstance(error, NotSent | RateLimited | TooManyRunning)
                 if not again and _unclear(error):
                     raise _doubt(account, request, began, error) from error
-                if not again or attempt >= most:
-                    raise
                 asked = error.retry_after if isinstance(error, ProviderError) else None
+                if not again or attempt >= most or (asked or 0.0) > account.retry.max_delay:
+                    raise
                 wait = account.engine().driver.backoff(attempt) if asked is None else asked
-            if wait > account.retry.max_delay:
-                wait = account.retry.max_delay
             await account.clock.sleep(wait)
             attempt += 1
 

@@ -17,7 +17,8 @@ from avatarkit.settings import CallOptions
 from avatarkit.transport.sources import Media
 
 if TYPE_CHECKING:
-    from avatarkit._sync.providers.hifly.resources import HiFlyAudios, HiFlyAvatars, HiFlyVideos, HiFlyVoices
+    from avatarkit._sync.providers.hifly.clones import HiFlyAvatars, HiFlyVoices
+    from avatarkit._sync.providers.hifly.works import HiFlyAudios, HiFlyVideos
 
 __all__ = ["HiFly", "HiFlyAccount", "HiFlyFiles"]
 

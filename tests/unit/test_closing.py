@@ -14,7 +14,12 @@ FAST: dict[str, Any] = {"render": "tiny", "queue_seconds": 1.0, "run_seconds": 5
 
 
 def client(sandbox: avatarkit.AsyncSandbox, **options: Any) -> avatarkit.AsyncHiFly:
-    settings: dict[str, Any] = {"base_url": sandbox.base_url("hifly"), "clock": VirtualClock(), "seed": 1, **options}
+    settings: dict[str, Any] = {
+        "base_url": sandbox.base_url("hifly"),
+        "clock": VirtualClock(),
+        "seed": 1,
+        **options,
+    }
     return avatarkit.AsyncHiFly(sandbox.token, **settings)
 
 
