@@ -162,7 +162,13 @@ class AsyncArtifact:
         return self.url
 
     async def _store(
-        self, path: str, store: object | None, *, overwrite: bool, progress: ProgressHook | None, max_bytes: int
+        self,
+        path: str,
+        store: object | None,
+        *,
+        overwrite: bool,
+        progress: ProgressHook | None,
+        max_bytes: int,
     ) -> Stored:
         if store is None:
             store = where = parse_location(path)

@@ -112,7 +112,7 @@ class AsyncClient:
         options: ClientOptions,
         kinds: Mapping[Kind, TaskKind] | None = None,
     ) -> Account:
-        """The account of these credentials. *kinds* replaces the provider's own, where they depend on the credentials."""
+        """The account of these credentials; *kinds* replaces the provider's own where they depend on them."""
         spec = cls.spec
         unknown = options.keys() - ClientOptions.__annotations__.keys()
         if unknown:

@@ -61,7 +61,7 @@ class Renewal:
             task.exception()  # seen: whoever waits gets it, and there may be nobody left
 
     def cures(self, error: AvatarKitError, *, since: float) -> bool:
-        """Whether *error*, on a request that went out at monotonic second *since*, may be cured by other credentials."""
+        """Whether other credentials may cure *error*, on a request that went out at monotonic second *since*."""
         if not isinstance(error, AuthenticationError):
             return False
         # Many requests may be refused for one old grant: only the first of them forgets it.

@@ -94,7 +94,7 @@ async def download(
         media=media,
         proxy_for=proxy_for,
     )
-    part = await _acquire(_checked(target), overwrite=overwrite, digest=digest)
+    part = await acquire(checked(target), overwrite=overwrite, digest=digest)
     try:
         meter = Meter("down", part.target.name, part.identity.total, progress=progress, emit=emit)
         await Fetch(how, url, part, meter).run()
@@ -158,7 +158,7 @@ class _Memory:
         self.have += sum(map(len, pieces))
 
 
-def _checked(target: str | os.PathLike[str]) -> Path:
+def checked(target: str | os.PathLike[str]) -> Path:
     text = os.fspath(target)
     if not isinstance(text, str) or not text:
         raise InvalidRequest("the target must be a path as text")
@@ -171,7 +171,7 @@ async def _in_thread(function: Callable[[], Any]) -> Any:
     return await finished(asyncio.get_running_loop().run_in_executor(None, function))
 
 
-async def _acquire(target: Path, *, overwrite: bool, digest: bool) -> PartFile:
+async def acquire(target: Path, *, overwrite: bool, digest: bool) -> PartFile:
     def acquire() -> PartFile:
         return PartFile.acquire(target, overwrite=overwrite, digest=digest)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -28,6 +28,8 @@ from avatarkit.transport.limiter import RequestLimiter
 from avatarkit.transport.session import Sessions, send_mark
 
 if TYPE_CHECKING:
+    import aiohttp
+
     from avatarkit.transport.account import Account
 
 T = TypeVar("T")
@@ -68,10 +70,11 @@ class Driver:
         body: bytes | None = None,
         seconds: float | None = None,
         bare: bool = False,
+        take: Callable[[aiohttp.ClientResponse], Awaitable[RawResponse]] | None = None,
     ) -> RawResponse:
         """Send *request* once and give the raw answer, whatever its status.
 
-        *seconds* shortens its time; a *bare* request carries no credentials.
+        *seconds* shortens its time; a *bare* request carries no credentials; *take* reads the answer's body itself.
 
         Raises:
             NotSent: surely nothing went out.
@@ -84,7 +87,7 @@ class Driver:
         headers, query = await self._credentials(request, bare=bare)
         if body is None and request.body is not None:
             body = encode(request.body)
-        if body is not None:
+        if body is not None and request.stream is None:
             headers = {**headers, **_JSON}
         if request.headers:
             headers = {**headers, **request.headers}
@@ -108,13 +111,16 @@ class Driver:
             )
             # Read to its end, an answer gives its connection back by itself; cut short, it must be closed.
             try:
-                length = answer.headers.get(self._length)
-                whole = length is not None and len(length) <= _SHORT
-                content = await (answer.read() if whole else _body(answer))
+                if take is None:
+                    length = answer.headers.get(self._length)
+                    whole = length is not None and len(length) <= _SHORT
+                    content = await (answer.read() if whole else small_body(answer))
+                    response = RawResponse(answer.status, answer.headers, content)
+                else:
+                    response = await take(answer)
             except BaseException:
                 answer.close()
                 raise
-            response = RawResponse(answer.status, answer.headers, content)
         except AvatarKitError as error:
             self._observe(endpoint, attempt, 0, began, str(error))
             raise
@@ -261,7 +267,7 @@ def _payload(stream: Any) -> Any:
     return BodyPayload(stream)
 
 
-async def _body(answer: Any) -> bytes:
+async def small_body(answer: Any) -> bytes:
     """The body of an answer that is large or does not say how large it is."""
     pieces = bytearray()
     async for piece in answer.content.iter_any():

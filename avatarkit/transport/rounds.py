@@ -165,7 +165,9 @@ class Rounds:
             wait = error.retry_after or wait
             if error.http_status == 429:
                 self._hub.driver.limiter.cool_down(wait)
-            refused = not (error.retryable or error.http_status >= 500 or isinstance(error, UnexpectedResponse))
+            refused = not (
+                error.retryable or error.http_status >= 500 or isinstance(error, UnexpectedResponse)
+            )
             if refused:
                 self._go_single()
                 return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,26 +10,17 @@ import attrs
 
 from avatarkit.client import AsyncResource
 from avatarkit.errors import (
-    AvatarKitError,
     BadRequest,
-    DeadlineExceeded,
     NotFound,
-    NotSent,
-    ProviderError,
-    RateLimited,
-    SubmissionInDoubt,
-    TooManyRunning,
-    UnexpectedResponse,
 )
-from avatarkit.models import Guard, Kind, Page, Ticket
-from avatarkit.protocol.codec import encode
-from avatarkit.protocol.endpoint import Endpoint, Request
+from avatarkit.models import Kind, Page
+from avatarkit.protocol.endpoint import Endpoint
 from avatarkit.protocol.limits import MediaRule
-from avatarkit.providers.kling import checks, codes, limits
+from avatarkit.providers.kling import checks, codes
 from avatarkit.providers.kling import endpoints as ep
 from avatarkit.providers.kling.material import Material, prepare, streamed
 from avatarkit.providers.kling.models import TaskRecord, TtsAudio
-from avatarkit.settings import DEFAULT_OPTIONS, CallOptions
+from avatarkit.settings import CallOptions
 from avatarkit.task import AsyncTask
 from avatarkit.transport.account import Account
 from avatarkit.transport.sources import Media
@@ -105,51 +95,6 @@ class AsyncKlingResource(AsyncResource):
     ) -> Page[TaskRecord]:
         checks.page_numbers(page, size)
         return await self._account.call(ep.page(endpoint, page, size), options)
-
-    async def _pay(self, request: Request[T], options: CallOptions | None) -> T:
-        """Send a billed request that answers at once. It goes out again only when it surely was not carried out."""
-        account = self._account
-        most = account.retry.attempts if options is None or options.retries is None else options.retries + 1
-        once, began = attrs.evolve(options or DEFAULT_OPTIONS, retries=0), account.clock.time()
-        attempt = 1
-        while True:
-            try:
-                return await account.call(request, once)
-            except AvatarKitError as error:
-                again = isinstance(error, NotSent | RateLimited | TooManyRunning)
-                if not again and _unclear(error):
-                    raise _doubt(account, request, began, error) from error
-                asked = error.retry_after if isinstance(error, ProviderError) else None
-                if not again or attempt >= most or (asked or 0.0) > account.retry.max_delay:
-                    raise
-                wait = account.engine().driver.backoff(attempt) if asked is None else asked
-            await account.clock.sleep(wait)
-            attempt += 1
-
-
-def _unclear(error: AvatarKitError) -> bool:
-    if isinstance(error, ProviderError):
-        return error.http_status >= 500 or isinstance(error, UnexpectedResponse)
-    return isinstance(error, ConnectionError | DeadlineExceeded)
-
-
-def _doubt(account: Account, request: Request[Any], began: float, error: AvatarKitError) -> SubmissionInDoubt:
-    ticket = Ticket(
-        provider=account.spec.name,
-        endpoint=request.endpoint.name,
-        kind=Kind.AUDIO.value,
-        account=account.fingerprint,
-        guard=Guard.NONE,
-        sent_at=began,
-        request_hash=hashlib.sha256(encode(request.body or {})).hexdigest(),
-    )
-    return SubmissionInDoubt(
-        f"kling {request.endpoint.name}: the request went out, but no clear answer came back ({error}); it was not "
-        "sent again",
-        ticket=ticket,
-        reason=str(error),
-        hint=f"At worst it cost {limits.SPEECH_UNITS} units; nothing can be asked about it.",
-    )
 
 
 async def find_external(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from avatarkit.artifacts import AsyncVideo
-from avatarkit.models import Page
+from avatarkit.models import Kind, Page
 from avatarkit.protocol.codec import without_none
 from avatarkit.protocol.endpoint import Request
 from avatarkit.providers.kling import checks, limits, reading
@@ -14,6 +14,7 @@ from avatarkit.providers.kling.models import Face, FaceSession, TaskRecord, TtsA
 from avatarkit.providers.kling.resources import AsyncKlingResource
 from avatarkit.settings import CallOptions
 from avatarkit.task import AsyncTask
+from avatarkit.transport.once import once
 from avatarkit.transport.sources import Media
 
 
@@ -62,7 +63,8 @@ class AsyncKlingAudios(AsyncKlingResource):
         )
         problems += _wrong_language(body["voice_id"], voice_language)
         checks.settle(problems)
-        return await self._pay(Request(ep.TTS, reading.speech(ep.TTS), body=body), options)
+        request = Request(ep.TTS, reading.speech(ep.TTS), body=body)
+        return await once(self._account, request, options, Kind.AUDIO)
 
 
 def _wrong_language(voice_id: str, language: str) -> list[str]:
@@ -108,7 +110,8 @@ class AsyncKlingLipSync(AsyncKlingResource):
             video_url=checks.web_address("video_url", video_url, problems),
         )
         checks.settle(problems)
-        return await self._pay(Request(ep.IDENTIFY_FACE, reading.faces(ep.IDENTIFY_FACE), body=body), options)
+        request = Request(ep.IDENTIFY_FACE, reading.faces(ep.IDENTIFY_FACE), body=body)
+        return await once(self._account, request, options)
 
     async def create(
         self,

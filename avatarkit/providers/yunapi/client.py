@@ -17,11 +17,11 @@ from avatarkit.providers.yunapi import endpoints as ep
 from avatarkit.providers.yunapi import operations as op
 from avatarkit.providers.yunapi.legacy import AsyncYunApiLegacyVoices
 from avatarkit.providers.yunapi.models import Script
-from avatarkit.providers.yunapi.once import once
 from avatarkit.providers.yunapi.remakes import AsyncYunApiRemakes
 from avatarkit.providers.yunapi.resources import AsyncYunApiAvatars, AsyncYunApiResource, AsyncYunApiVideos
 from avatarkit.providers.yunapi.voices import AsyncYunApiAudios, AsyncYunApiVoices
 from avatarkit.settings import CallOptions
+from avatarkit.transport.once import once
 
 
 class AsyncYunApiScripts(AsyncYunApiResource):

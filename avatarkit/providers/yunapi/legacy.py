@@ -11,11 +11,11 @@ from avatarkit.protocol.speech import spoken_seconds
 from avatarkit.providers.yunapi import checks, limits
 from avatarkit.providers.yunapi import endpoints as ep
 from avatarkit.providers.yunapi import operations as op
-from avatarkit.providers.yunapi.once import once
 from avatarkit.providers.yunapi.refs import PEOPLE, SPEECH, TIMBRE
 from avatarkit.providers.yunapi.resources import AsyncYunApiResource
 from avatarkit.settings import CallOptions
 from avatarkit.task import AsyncTask
+from avatarkit.transport.once import once
 from avatarkit.transport.sources import Media
 
 

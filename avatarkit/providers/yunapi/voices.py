@@ -15,11 +15,11 @@ from avatarkit.protocol.limits import MediaRule
 from avatarkit.providers.yunapi import checks, limits
 from avatarkit.providers.yunapi import endpoints as ep
 from avatarkit.providers.yunapi import operations as op
-from avatarkit.providers.yunapi.once import guarded, once
 from avatarkit.providers.yunapi.resources import AsyncYunApiResource
 from avatarkit.settings import CallOptions
 from avatarkit.transport.download import Downloaded
 from avatarkit.transport.encode import FilePart, MultipartBody
+from avatarkit.transport.once import fetch, guarded, once
 from avatarkit.transport.preflight import check_media
 from avatarkit.transport.sources import Media, as_source, is_url
 
@@ -200,10 +200,10 @@ class AsyncYunApiAudios(AsyncYunApiResource):
         checks.one_of("model", model, limits.TTS_MODELS, problems)
         checks.settle(problems)
         request = Request(op.TTS, ep.read_not_sound, body=body, headers={"model": model})
-        account: Any = self._account
 
         async def send() -> Downloaded:
-            saved: Downloaded = await account.fetch(
+            return await fetch(
+                self._account,
                 request,
                 path,
                 content_types=limits.TTS_CONTENT,
@@ -212,6 +212,5 @@ class AsyncYunApiAudios(AsyncYunApiResource):
                 max_bytes=max_bytes,
                 options=options,
             )
-            return saved
 
         return await guarded(self._account, request, options, send, Kind.AUDIO)

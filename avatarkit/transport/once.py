@@ -7,8 +7,9 @@ nothing to find a lost one by, so such a request is repeated only when it surely
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+import os
+from collections.abc import Awaitable, Callable, Collection
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -16,23 +17,35 @@ from avatarkit.errors import (
     AvatarKitError,
     BridgeError,
     ConfigurationError,
+    DownloadFailed,
     InvalidRequest,
     ProviderError,
     SubmissionInDoubt,
+    UnexpectedResponse,
 )
-from avatarkit.models import Kind, Ticket
+from avatarkit.events import ProgressHook
+from avatarkit.models import Kind, RawResponse, Ticket
 from avatarkit.protocol.codec import encode
 from avatarkit.protocol.endpoint import Effect, Request
 from avatarkit.protocol.outcome import Outcome, judge
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions
 from avatarkit.transport.account import Account
+from avatarkit.transport.clock import in_thread
+from avatarkit.transport.download import MAX_BYTES, Downloaded, acquire, checked
+from avatarkit.transport.driver import small_body
+from avatarkit.transport.partfile import Identity
+from avatarkit.transport.progress import Meter
+from avatarkit.transport.readers import PIECE
+
+if TYPE_CHECKING:
+    import aiohttp
 
 T = TypeVar("T")
 
 
 async def once(
-    account: Account, request: Request[Any], options: CallOptions | None, kind: Kind | None = None
-) -> Any:
+    account: Account, request: Request[T], options: CallOptions | None, kind: Kind | None = None
+) -> T:
     """Send *request* once, and again only when it surely was not carried out.
 
     Args:
@@ -97,5 +110,58 @@ def _doubt(
         "it was not sent again",
         ticket=ticket,
         reason=str(error),
-        hint="YunApi offers nothing to find it by. Sending it again may pay a second time.",
+        hint="There is nothing to find it by. Sending it again may pay a second time.",
     )
+
+
+async def fetch(
+    account: Account,
+    request: Request[Any],
+    path: str | os.PathLike[str],
+    *,
+    content_types: Collection[str],
+    overwrite: bool = False,
+    progress: ProgressHook | None = None,
+    max_bytes: int = MAX_BYTES,
+    options: CallOptions | None = None,
+) -> Downloaded:
+    """Send *request* once and stream its binary answer into the file *path*, which is whole or not there at all.
+
+    An answer of another status than 200, or of a type outside *content_types*, is read by ``request.read``, which
+    must raise. To be wrapped in :func:`guarded`.
+
+    Raises:
+        InvalidRequest: the target exists or cannot be written; nothing was sent.
+        TransportError: the answer did not come whole.
+        DownloadFailed: it is larger than *max_bytes*.
+    """
+    sent = attrs.evolve(request, endpoint=attrs.evolve(request.endpoint, effect=Effect.SUBMIT))
+    driver, began = account.engine().driver, account.clock.monotonic()
+    part = await acquire(checked(path), overwrite=overwrite, digest=False)
+    try:
+        meter = Meter("down", part.target.name, None, progress=progress, emit=account.emit)
+
+        async def take(answer: aiohttp.ClientResponse) -> RawResponse:
+            if answer.status != 200 or answer.content_type not in content_types:
+                return RawResponse(answer.status, answer.headers, await small_body(answer))
+            part.begin(Identity())
+            async for piece in answer.content.iter_chunked(PIECE):
+                if part.have + len(piece) > max_bytes:
+                    raise DownloadFailed(f"the answer is larger than the {max_bytes:,} bytes allowed")
+                await in_thread(part.write, [piece])
+                meter.moved(len(piece))
+            return RawResponse(answer.status, answer.headers)
+
+        await driver.turn(request.endpoint, 1)
+        try:
+            response = await driver.send(sent, options or DEFAULT_OPTIONS, take=take)
+        finally:
+            driver.limiter.done()
+        if part.have == 0:
+            request.read(response)
+            raise UnexpectedResponse("the answer is empty", http_status=response.status, response=response)
+        await in_thread(part.finish)
+        size = part.have
+    finally:
+        await in_thread(part.close)
+    return Downloaded(path=part.target, size=size, sha256="", seconds=account.clock.monotonic() - began)
