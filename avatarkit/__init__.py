@@ -24,7 +24,10 @@ from avatarkit._version import __version__
 
 if TYPE_CHECKING:
     from avatarkit._sync.artifacts import Audio, Video
+    from avatarkit._sync.providers.guiji.client import Guiji
     from avatarkit._sync.providers.hifly.client import HiFly
+    from avatarkit._sync.providers.kling.client import Kling
+    from avatarkit._sync.providers.yunapi.client import YunApi
     from avatarkit._sync.sandbox.local import Sandbox
     from avatarkit._sync.task import Task
     from avatarkit.artifacts import AsyncAudio, AsyncVideo
@@ -96,13 +99,21 @@ if TYPE_CHECKING:
         UploadSlot,
         Voice,
     )
+    from avatarkit.providers.guiji.client import AsyncGuiji
     from avatarkit.providers.hifly.client import AsyncHiFly
+    from avatarkit.providers.kling.client import AsyncKling
+    from avatarkit.providers.yunapi.client import AsyncYunApi
+    from avatarkit.providers.yunapi.models import CreateVoice, Script, UseVoice
     from avatarkit.sandbox.local import AsyncSandbox
     from avatarkit.settings import CallOptions, Polling, RateLimit, RetryPolicy, Timeouts
     from avatarkit.task import AsyncTask
     from avatarkit.transport.account import DetachedSubmission
     from avatarkit.transport.download import Downloaded
+    from avatarkit.transport.object_staging import ObjectStaging
+    from avatarkit.transport.sandbox_staging import SandboxStaging
+    from avatarkit.transport.saving import Stored
     from avatarkit.transport.sources import Media
+    from avatarkit.transport.staging import StagedFile, Staging
 
 
 def _names() -> dict[str, str]:
@@ -123,10 +134,13 @@ _modules: dict[str, str] = {}
 
 __all__ = [
     "AsyncAudio",
+    "AsyncGuiji",
     "AsyncHiFly",
+    "AsyncKling",
     "AsyncSandbox",
     "AsyncTask",
     "AsyncVideo",
+    "AsyncYunApi",
     "Audio",
     "AuthenticationError",
     "Avatar",
@@ -139,6 +153,7 @@ __all__ = [
     "ClientClosed",
     "ClientOptions",
     "ConfigurationError",
+    "CreateVoice",
     "Credit",
     "DeadlineExceeded",
     "DetachedSubmission",
@@ -150,6 +165,7 @@ __all__ = [
     "Finding",
     "ForkedClient",
     "Guard",
+    "Guiji",
     "HiFly",
     "Hook",
     "InsufficientCredits",
@@ -157,6 +173,7 @@ __all__ = [
     "InvalidHandle",
     "InvalidRequest",
     "Kind",
+    "Kling",
     "LinkExpired",
     "Media",
     "MediaRejected",
@@ -165,6 +182,7 @@ __all__ = [
     "ModerationRefused",
     "NotFound",
     "NotSent",
+    "ObjectStaging",
     "Page",
     "Polling",
     "ProgressHook",
@@ -178,8 +196,13 @@ __all__ = [
     "RetryPolicy",
     "RetryScheduled",
     "Sandbox",
+    "SandboxStaging",
+    "Script",
     "Snapshot",
+    "StagedFile",
+    "Staging",
     "Status",
+    "Stored",
     "SubmissionInDoubt",
     "SubmissionSettled",
     "Subtitle",
@@ -198,10 +221,12 @@ __all__ = [
     "UploadFailed",
     "UploadSlot",
     "UploadedFile",
+    "UseVoice",
     "Video",
     "Voice",
     "WaitTimeout",
     "WouldDeadlock",
+    "YunApi",
     "__version__",
 ]
 

@@ -56,6 +56,7 @@ class Artifact(Blocking):
         self,
         path: str | os.PathLike[str],
         *,
+        store: object | None = None,
         overwrite: bool = False,
         progress: ProgressHook | None = None,
         max_bytes: int = 8 << 30,
@@ -65,8 +66,13 @@ class Artifact(Blocking):
         It is written to a ``.part`` file beside *path*, resumed where it stopped when the connection breaks or an
         earlier call was interrupted, checked for its length, flushed to disk and renamed. An expired URL is renewed.
 
+        Into an object store it is streamed, and visible there once it is whole; the answer then is a
+        :class:`~avatarkit.transport.saving.Stored`. That needs the ``storage`` extra.
+
         Args:
-            path: the file to write; an existing folder gets a file named after the task.
+            path: the file to write; an existing folder gets a file named after the task. Or a URL, ``s3://bucket/key``,
+                ``oss://``, ``gs://`` or ``az://``; one that ends in ``/`` gets an object named after the task.
+            store: a store object of obstore's; *path* then is the key in it.
             overwrite: whether an existing file may be replaced.
             progress: called with bytes done and bytes in all (or None).
             max_bytes: the largest file accepted, in bytes.
@@ -75,10 +81,12 @@ class Artifact(Blocking):
             InvalidRequest: the file exists, or the path cannot be written.
             LinkExpired: the URL is dead and the task gives no working one.
             DownloadFailed: it could not be fetched whole; what came stays in the ``.part`` file.
+            ConfigurationError, MissingCredentials, MissingExtra: the object store cannot be used like this.
         """
         return self._lease.run(
             self._async.save,
             path,
+            store=store,
             overwrite=overwrite,
             progress=self._lease.callback(progress),
             max_bytes=max_bytes,
