@@ -30,6 +30,11 @@ class Grant:
 class Auth(Protocol):
     """One account's credentials. *now* is always seconds since 1970, from the account's clock."""
 
+    @property
+    def constant(self) -> bool:
+        """Whether :meth:`headers` never change, and nothing else is needed."""
+        ...
+
     def secrets(self) -> tuple[Secret, ...]:
         """Everything that must not be shown, grants included."""
         ...
@@ -63,6 +68,8 @@ class Auth(Protocol):
 
 class BearerAuth:
     """A token that never changes, in the Authorization header."""
+
+    constant = True
 
     def __init__(self, token: str) -> None:
         self._secrets = (Secret(token),)

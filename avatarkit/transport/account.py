@@ -142,7 +142,8 @@ class Account:
     def _start(self, loop: asyncio.AbstractEventLoop) -> Engine:
         for slots in self.slots.values():
             slots.drop_waiters()
-        sessions = Sessions(self.network, self.timeouts, self.clock)
+        constant = self.auth.headers(0.0) if self.auth.constant else None
+        sessions = Sessions(self.network, self.timeouts, self.clock, constant)
         driver = Driver(self, sessions)
         engine = Engine(loop, sessions, driver, PollHub(self, driver), Submitter(self, driver))
         engine.guard = self._keep(engine)

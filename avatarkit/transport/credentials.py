@@ -43,6 +43,7 @@ class Renewal:
         account, driver = self._account, self._driver
         attempt = 1
         while True:
+            await account.clock.sleep(driver.limiter.claim())
             try:
                 grant = request.read(await driver.send(request, attempt=attempt, bare=True))
             except AvatarKitError as error:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _LARGEST = 32 * 1024 * 1024  # no JSON answer of any provider comes near
 _SHORT = 7  # digits of a Content-Length that is surely below it
-_JSON = {"Content-Type": "application/json"}
+_JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+_NOTHING: Mapping[str, str] = {}
 
 
 class Driver:
@@ -56,6 +57,7 @@ class Driver:
         self._timeout = ClientTimeout(total=account.timeouts.request, sock_connect=connect)
         self._submit_timeout = ClientTimeout(total=account.timeouts.submit, sock_connect=connect)
         self.in_progress = account.network.connections
+        self._constant = account.auth.constant
         self.limiter = RequestLimiter(account.rate, self.in_progress, clock=account.clock)
         self.renewal = Renewal(account, self)
 
@@ -84,11 +86,13 @@ class Driver:
         endpoint = request.endpoint
         submits = endpoint.effect is Effect.SUBMIT
         session = self._sessions.submit if submits else self._sessions.api
-        headers, query = await self._credentials(request, bare=bare)
+        headers, query = _NOTHING, request.query
+        if not (self._constant or bare):
+            headers, query = await self._credentials(request)
         if body is None and request.body is not None:
             body = encode(request.body)
         if body is not None and request.stream is None:
-            headers = {**headers, **_JSON}
+            headers = {**headers, **_JSON} if headers else _JSON
         if request.headers:
             headers = {**headers, **request.headers}
         if options.headers:
@@ -104,7 +108,7 @@ class Driver:
                 endpoint.method,
                 self._url(self._prefix + path, encoded=True),
                 data=body if request.stream is None else _payload(request.stream),
-                headers=headers,
+                headers=headers or None,
                 timeout=timeout,
                 allow_redirects=False,
                 proxy=self._proxy,
@@ -132,11 +136,9 @@ class Driver:
             self._observe(endpoint, attempt, response.status, began, "")
         return response
 
-    async def _credentials(self, request: Request[Any], *, bare: bool) -> tuple[Mapping[str, str], str]:
-        """Headers and query string of *request*, with fresh credentials unless it is bare."""
+    async def _credentials(self, request: Request[Any]) -> tuple[Mapping[str, str], str]:
+        """Headers and query string of *request*, with fresh credentials."""
         account = self._account
-        if bare:
-            return {}, request.query
         now = account.clock.time()
         if account.auth.renewal(now) is not None:
             await self.renewal.fresh()

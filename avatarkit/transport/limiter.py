@@ -186,6 +186,16 @@ class RequestLimiter:
         """
         return self._queue_up(callback, priority)
 
+    def claim(self) -> float:
+        """Count a start that needs no place and goes before whoever waits; gives the seconds until it may go out.
+
+        For what others in progress wait for, such as fresh credentials: it must not wait for one of their places.
+        """
+        now = self._clock.monotonic()
+        at = max(now, self._next)
+        self._use(max(self._slot, at), at)
+        return at - now
+
     def done(self) -> None:
         """Give back the place of a started request."""
         if self._free < self._places:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -109,7 +110,11 @@ def _submit_connector(clock: Clock, **options: Any) -> aiohttp.TCPConnector:
 class Sessions:
     """The sessions of one client on one running loop."""
 
-    def __init__(self, network: Network, timeouts: Timeouts, clock: Clock) -> None:
+    def __init__(
+        self, network: Network, timeouts: Timeouts, clock: Clock, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """*headers* go with every request to the provider, and never to the hosts of files."""
+        self._headers = {**_HEADERS, **(headers or {})}
         self._network = network
         self._timeouts = timeouts
         self._clock = clock
@@ -162,7 +167,7 @@ class Sessions:
                 ssl=self._network.ssl_context(),
             ),
             aiohttp.ClientTimeout(total=self._timeouts.request, sock_connect=self._timeouts.connect),
-            headers=_HEADERS,
+            headers=self._headers,
         )
         # Else aiohttp sends a GET again by itself: past the limiter, the retry policy and the hooks.
         session._retry_connection = False  # noqa: SLF001
@@ -180,7 +185,7 @@ class Sessions:
                 ssl=self._network.ssl_context(),
             ),
             aiohttp.ClientTimeout(total=self._timeouts.submit, sock_connect=self._timeouts.connect),
-            headers=_HEADERS,
+            headers=self._headers,
         )
 
     def _make_files(self) -> aiohttp.ClientSession:

@@ -206,7 +206,8 @@ class Submitter:
             # Waiting for a slot is not a retry: the place in the queue and the deadline bound it.
             if isinstance(error, RateLimited):
                 return error.retry_after if error.retry_after is not None else self._driver.backoff(sends)
-            return 0.0
+            # Without a pool there is no slot to wait for.
+            return 0.0 if attempt.request.endpoint.pool else self._driver.backoff(sends)
         if attempt.outcome is Outcome.REFUSED and not attempt.cured:
             attempt.cured = self._driver.renewal.cures(error, since=attempt.queued)
             return 0.0 if attempt.cured else None

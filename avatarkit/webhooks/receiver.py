@@ -91,7 +91,8 @@ class Webhooks:
         clock: another time, for tests.
 
     Raises:
-        ConfigurationError: a secret is too short, is none of the vendor's, or is for a provider that signs nothing.
+        ConfigurationError: a secret is too short, is none of the vendor's, or is for a provider that signs nothing;
+            or a client is a blocking one.
 
     """
 
@@ -123,11 +124,21 @@ class Webhooks:
         self._clock = clock
         self._inbox = Inbox()
         self._warned: set[str] = set()
-        for client in (clients,) if isinstance(clients, AsyncClient) else clients:
+        for client in clients if isinstance(clients, Iterable) else (clients,):
             self.add(client)
 
     def add(self, client: AsyncClient) -> None:
-        """Wake *client*'s tasks too."""
+        """Wake *client*'s tasks too.
+
+        Raises:
+            ConfigurationError: it is a blocking client.
+
+        """
+        if not isinstance(client, AsyncClient):
+            raise ConfigurationError(
+                f"{type(client).__name__} is no async client",
+                hint="Callbacks wake tasks of AsyncHiFly, AsyncGuiji, …",
+            )
         if client not in self._clients:
             self._clients.append(client)
 

@@ -453,3 +453,21 @@ def test_storms_of_cancels_never_lose_or_leak_a_turn(
             assert worst_second(starts) <= per_second
 
     run_virtual(main)
+
+
+def test_a_claim_counts_and_needs_no_place() -> None:
+    """A claimed start takes a slot of the rate, waits for no place, and moves the others back."""
+
+    async def main() -> None:
+        clock = VirtualClock()
+        limiter = RequestLimiter(RateLimit(per_second=10), in_progress=1, clock=clock)
+        assert limiter.try_start()  # the only place is taken
+        first, second = limiter.claim(), limiter.claim()
+        assert 0.09 < first < 0.12
+        assert 0.19 < second < 0.23
+        limiter.done()
+        began = clock.monotonic()
+        await limiter.start()
+        assert 0.28 < clock.monotonic() - began < 0.35
+
+    run_virtual(main)

@@ -9,6 +9,7 @@ import pytest
 from test_webhooks_parsers import BODY, HEADERS, NOW, SECRET
 
 import avatarkit
+from avatarkit import providers
 from avatarkit.protocol.callback import CallbackEvent
 from avatarkit.testing import VirtualClock
 from avatarkit.webhooks import LARGEST_BODY, Webhooks, asgi, receiver
@@ -108,9 +109,21 @@ def test_settings_that_cannot_work(wrong: dict[str, Any]) -> None:
 
 
 def test_providers_without_callbacks(hooks: Webhooks) -> None:
-    """Asking for the path of a provider that is not there, says so."""
+    """Asking for the path of a provider that sends no callbacks, or is not there, says so."""
+    for name in set(providers.names()) - set(hooks.providers):
+        with pytest.raises(avatarkit.UnsupportedOperation):
+            hooks.path(name)
     with pytest.raises(avatarkit.ConfigurationError):
         hooks.path("nobody")
+
+
+def test_blocking_clients_are_refused() -> None:
+    """A blocking client has no event loop of the caller's; that is said when it is given."""
+    client: Any = avatarkit.HiFly("x")
+    with pytest.raises(avatarkit.ConfigurationError, match="HiFly is no async client"):
+        Webhooks(client)
+    with pytest.raises(avatarkit.ConfigurationError):
+        Webhooks([client])
 
 
 def test_good_callback(hooks: Webhooks) -> None:

@@ -31,6 +31,8 @@ _SHORTEST: Final = (
 class GuijiAuth:
     """App id and secret, and the access token they were lent for. Used from one event loop at a time."""
 
+    constant = False
+
     def __init__(self, app_id: str, secret: str) -> None:
         self._app_id = Secret(app_id)
         self._secret = Secret(secret)

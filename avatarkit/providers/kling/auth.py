@@ -38,6 +38,8 @@ class KeyPairAuth:
     the answer's own Date header corrects it for this account, and tokens begin five minutes earlier from then on.
     """
 
+    constant = False
+
     def __init__(self, access_key: str, secret_key: str) -> None:
         self._access_key = access_key
         self._secret_key = Secret(secret_key)
