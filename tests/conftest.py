@@ -34,6 +34,7 @@ _TABLES: Mapping[str, Callable[[Samples], Iterable[Any]]] = {
     "mistake": lambda samples: samples.mistakes,
     "refusal": lambda samples: samples.refusals,
     "answer": lambda samples: samples.answers,
+    "lending": lambda samples: [samples.token] if samples.token is not None else [],
 }
 
 

@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sides import Side
 
 from avatarkit import providers
+from avatarkit.protocol.endpoint import Endpoint
+from avatarkit.protocol.fakewire import FakeRequest, FakeResponse
 from avatarkit.protocol.samples import LocalFile, Need, Operation, Samples
+from avatarkit.sandbox.discovery import path_labels
+from avatarkit.transport.sandbox_staging import SandboxStaging
+
+
+def keys(provider: str, box: Any, *given: str) -> tuple[str, ...]:
+    """Credentials of *provider* for the sandbox, as many as it takes; those *given* go first."""
+    return (*(given or (box.token,)), box.secret)[: len(providers.spec(provider).credentials)]
+
+
+def harmless(provider: str) -> str:
+    """A path that can be asked with GET without anything being made, billed or repeated."""
+    look: Endpoint = providers.part(provider, "samples").SAMPLES.look
+    return re.sub(r"\{[^}]*\}", "no-such-task", look.path)
+
+
+def named(endpoint: Endpoint) -> str:
+    """An endpoint as the sandbox names it: ``POST /video/create_by_tts``."""
+    return f"{endpoint.method} {endpoint.path}"
+
+
+class Listening:
+    """A provider's fake that keeps the requests it gets."""
+
+    def __init__(self, fake: Any) -> None:
+        self._fake = fake
+        self.heard: list[FakeRequest] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fake, name)
+
+    def handle(self, request: FakeRequest, world: Any) -> FakeResponse:
+        self.heard.append(request)
+        answer: FakeResponse = self._fake.handle(request, world)
+        return answer
 
 
 class House:
@@ -41,9 +79,14 @@ class House:
     def client(self, *credentials: str, **options: Any) -> Any:
         """A client of the sandbox; closed at the end of the test."""
         given = {"base_url": self.box.base_url(self.provider), "seed": 7, **options}
-        client = self.side.client(self.provider, *(credentials or (self.box.token,)), **given)
+        given.setdefault("staging", SandboxStaging(self.box.url, clock=self.side.clock))
+        client = self.side.client(self.provider, *self.keys(*credentials), **given)
         self._open.append(client)
         return client
+
+    def keys(self, *given: str) -> tuple[str, ...]:
+        """Credentials of the sandbox's account, or those *given*."""
+        return keys(self.provider, self.box, *given)
 
     def close(self) -> None:
         """Close what is open."""
@@ -76,6 +119,8 @@ class House:
 
     def arguments(self, client: Any, operation: Operation) -> dict[str, Any]:
         """The call's arguments, everything in its place."""
+        for name in operation.needs:
+            self._need(client, name)
         filled = self.filled(client, operation.arguments)
         assert isinstance(filled, dict)
         return filled
@@ -95,13 +140,17 @@ class House:
             for asset in self.fake.stock():
                 self._made.setdefault(asset.kind, asset.id)
         if name not in self._made:
-            operation = next(o for o in self.samples.operations if name in (o.makes, o.task))
+            operation = self.maker(name)
             result = self.call(client, operation)
             if operation.task:
                 self._made[operation.task] = result.id
             if operation.makes:
                 self._made[operation.makes] = str(result.wait().id if operation.yields else result.id)
         return self._made[name]
+
+    def maker(self, name: str) -> Operation:
+        """The operation that makes what the need of this name asks for."""
+        return next(o for o in self.samples.operations if name in (o.makes, o.task))
 
     def _file(self, file: LocalFile) -> Path:
         path = self.folder / file.name
@@ -126,6 +175,11 @@ class House:
         """Disturb a submission, by default the standard one."""
         self.box.faults.add(self.endpoint(operation or self.submission), fault, **how)
 
+    def blind(self, fault: Any, **how: Any) -> None:
+        """Disturb looks at tasks, one by one and many at once."""
+        for where in self._looks:
+            self.box.faults.add(where, fault, **how)
+
     # -- what the sandbox saw
 
     def created(self) -> int:
@@ -133,17 +187,55 @@ class House:
         return len(self.box.seen.tasks)
 
     def requests(self) -> int:
-        """Requests that the sandbox saw."""
-        return sum(self.box.seen.requests.values())
+        """Requests that the sandbox saw, but for those that only get a token."""
+        return sum(self.box.seen.requests.values()) - self.loans()
+
+    def loans(self) -> int:
+        """Requests for a token that the sandbox saw."""
+        token = self.samples.token
+        return self.box.seen.requests[named(token)] if token is not None else 0
+
+    def secrets(self) -> set[str]:
+        """Everything that the clients must not show: their credentials, and tokens that were lent for them."""
+        accounts = [self.side.original(client)._account for client in self._open]
+        return {secret.reveal() for account in accounts for secret in account.auth.secrets()}
+
+    def looks(self) -> int:
+        """Requests that looked at tasks, one by one or many at once."""
+        return sum(self.box.seen.requests[where] for where in self._looks)
+
+    @property
+    def _looks(self) -> tuple[str, ...]:
+        kind = self.submission.endpoint.kind
+        assert kind is not None
+        clients = [self.side.original(client)._account.kinds for client in self._open]
+        batches = [kinds[kind].batch for kinds in (self.spec.kinds, *clients)]
+        found = {named(batch.request(["x"], 1).endpoint) for batch in batches if batch is not None}
+        return (self.look, *sorted(found))
+
+    @contextmanager
+    def listening(self) -> Iterator[list[FakeRequest]]:
+        """The requests that the provider gets meanwhile; those for a token are left out at the end."""
+        fakes = self.side.original(self.box)._world.fakes
+        before = fakes[self.provider]
+        fakes[self.provider] = listening = Listening(before)
+        yield listening.heard
+        fakes[self.provider] = before
+        token = self.samples.token
+        listening.heard[:] = [r for r in listening.heard if token is None or r.path != token.path]
+
+    def at(self, request: FakeRequest) -> tuple[str, str]:
+        """Method and path of the endpoint that got *request*."""
+        return request.method, path_labels(self.provider)(request.path)
 
     def endpoint(self, operation: Operation) -> str:
         """As the sandbox names it: ``POST /video/create_by_tts``."""
-        return f"{operation.endpoint.method} {operation.endpoint.path}"
+        return named(operation.endpoint)
 
     @property
     def look(self) -> str:
         """The endpoint where the standard submission's task is looked at."""
-        return f"{self.samples.look.method} {self.samples.look.path}"
+        return named(self.samples.look)
 
     def yields(self) -> set[str]:
         """Ids of the avatars and voices that the sandbox's tasks have made."""

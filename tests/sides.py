@@ -142,11 +142,7 @@ class BlockingSide(Side):
         threads = [
             threading.Thread(target=_keep, args=(results, index, call)) for index, call in enumerate(calls)
         ]
-        # Time must not run off before the last call is on the loop.
-        held = _Held(self._bridge, threads)
-        for thread in threads:
-            thread.start()
-        self._lease.run(held.wait)
+        self._lease.run(_Held(self._bridge, threads).start)
         for thread in threads:
             thread.join()
         return results
@@ -190,14 +186,16 @@ class BlockingSide(Side):
 
 
 class _Held:
-    """Waits, without letting time pass, until each thread has its call on the loop or has ended."""
+    """Starts threads and waits, without letting time pass, until each has its call on the loop or has ended."""
 
     def __init__(self, bridge: Any, threads: list[threading.Thread]) -> None:
         self._bridge = bridge
         self._threads = threads
 
-    async def wait(self) -> None:
+    async def start(self) -> None:
         mine = current.get()
+        for thread in self._threads:
+            thread.start()  # from here, for time must not run off before the last call is on the loop
         while True:
             begun = sum(call.begun for call in tuple(self._bridge.calls) if call is not mine)
             ended = sum(not thread.is_alive() for thread in self._threads)

@@ -115,7 +115,7 @@ def environment(made: AsyncSandbox) -> dict[str, str]:
     for name in made.providers:
         spec = providers.spec(name)
         found[spec.base_url_variable] = made.base_url(name)
-        found |= dict.fromkeys(spec.credentials, made.token)
+        found |= zip(spec.credentials, (made.token, made.secret), strict=False)
     return found
 
 

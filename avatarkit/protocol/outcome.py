@@ -4,6 +4,7 @@
 what happened                                         outcome         what the client does
 ====================================================  ==============  ==========================
 DNS, refused connection, TLS, our own send deadline   not sent        may send again
+refused before it went out: no token for these keys   refused         raises the mapped error
 401; 4xx or 200 with a code, in the provider's shape  refused         raises the mapped error
 … of those: too many running, too many requests       try later       waits, may send again
 200 in the provider's shape with a task id            accepted        hands out the task
@@ -17,6 +18,7 @@ import enum
 from email.utils import parsedate_to_datetime
 
 from avatarkit.errors import (
+    AuthenticationError,
     AvatarKitError,
     NotSent,
     ProviderError,
@@ -48,6 +50,8 @@ def judge(error: AvatarKitError | None, *, sent: bool) -> Outcome:
     """
     if error is None:
         return Outcome.ACCEPTED
+    if not sent and isinstance(error, AuthenticationError):
+        return Outcome.REFUSED  # it was the request for fresh credentials that was refused
     if not sent or isinstance(error, NotSent):
         return Outcome.NOT_SENT
     if isinstance(error, UnexpectedResponse):

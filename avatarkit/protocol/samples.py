@@ -46,6 +46,7 @@ class Operation:
         sends: the whole JSON body (or, for a GET, the whole query); may hold :class:`Need` and :class:`Something`.
         gives: name of the class of the result; ``Task`` for a submission, ``NoneType`` for nothing.
         yields: what the task makes: ``video``, ``audio``, ``avatar`` or ``voice``; ``""`` when it makes none.
+        needs: names of :class:`Need` that must be there though no argument holds them: a list of one's own tasks.
         makes: the :class:`Need` that its result (of a task: what the task yields) satisfies.
         task: the :class:`Need` that its task's id satisfies.
         uploads: files that it sends to the store.
@@ -60,6 +61,7 @@ class Operation:
     sends: Mapping[str, Any] = attrs.field(factory=dict)
     gives: str = "Task"
     yields: str = ""
+    needs: tuple[str, ...] = ()
     makes: str = ""
     task: str = ""
     uploads: int = 0
@@ -126,6 +128,9 @@ class Refusal:
 
     Attributes:
         body: the answer's JSON.
+        error: the class it becomes.
+        submission: the class it becomes on a submission, None for the same: a server's own failure refuses nothing.
+        cured: whether fresh credentials cure it, so that only a second one in a row is the answer.
         request_id: the id that *body* holds.
 
     """
@@ -133,6 +138,8 @@ class Refusal:
     code: str
     body: Mapping[str, Any]
     error: type[AvatarKitError]
+    submission: type[AvatarKitError] | None = None
+    cured: bool = False
     status: int = 200
     request_id: str = ""
 
@@ -145,11 +152,16 @@ class Samples:
         operations: every operation of the vendor's documents, and variants.
         submission: method of the operation that stands for all submissions.
         look: the endpoint on which the standard submission's task is looked at.
-        task_done, task_open: fields that change a good look's answer into "done" or "running".
         bad_credentials: the sandbox's switches for each way in which the provider refuses credentials.
-        bearer: name of the header that carries the credentials.
         refusals: one for each of the vendor's codes.
         too_many_running, no_credits: bodies that refuse for these reasons.
+        token: the request that lends a token for the credentials, where there is one; counts leave it out.
+        grant: a good answer to it.
+        auth_query: query parameters that carry credentials.
+        marked: whether a submission's body carries a mark of the client's, so that no two are equal.
+        timed: whether a finished work tells its duration.
+        totals: whether a list tells how many rows there are in all.
+        page_size: rows of a page unless told otherwise.
 
     """
 
@@ -162,6 +174,13 @@ class Samples:
     bad_credentials: tuple[Mapping[str, Any], ...] = ()
     too_many_running: Mapping[str, Any] = attrs.field(factory=dict)
     no_credits: Mapping[str, Any] = attrs.field(factory=dict)
+    token: Endpoint | None = None
+    grant: Mapping[str, Any] = attrs.field(factory=dict)
+    auth_query: tuple[str, ...] = ()
+    marked: bool = True
+    timed: bool = True
+    totals: bool = False
+    page_size: int = 20
 
     def operation(self, name: str) -> Operation:
         """The first operation of this method or name; KeyError when there is none."""

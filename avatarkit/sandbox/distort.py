@@ -92,18 +92,21 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_url(name: str, value: object) -> bool:
+    named = name.lower().endswith("url")
+    return isinstance(value, str) and (named or value.startswith(("http://", "https://")))
+
+
 def _unknown_status(fault: Fault, _expire: Callable[[str], str]) -> _Leaf:
     return lambda name, value: fault.value if name.lower() in _STATUS_FIELDS else value
 
 
 def _empty_url(_fault: Fault, _expire: Callable[[str], str]) -> _Leaf:
-    return lambda name, value: "" if name.lower().endswith("url") and isinstance(value, str) else value
+    return lambda name, value: "" if _is_url(name, value) else value
 
 
 def _expired_url(_fault: Fault, expire: Callable[[str], str]) -> _Leaf:
-    return lambda name, value: (
-        expire(value) if name.lower().endswith("url") and isinstance(value, str) else value
-    )
+    return lambda name, value: expire(value) if _is_url(name, value) else value
 
 
 def _strings(_fault: Fault, _expire: Callable[[str], str]) -> _Leaf:

@@ -25,6 +25,7 @@ async def run(sandbox: AsyncSandbox) -> None:
             loop.add_signal_handler(number, stop.set)
     async with sandbox:
         lines = [f"sandbox  {sandbox.url}/", f"files    {sandbox.files_url}", f"token    {sandbox.token}"]
+        lines.append(f"secret   {sandbox.secret}")
         lines += [f"{provider:8s} {sandbox.base_url(provider)}" for provider in sandbox.providers]
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()

@@ -88,7 +88,7 @@ class Driver:
         session = self._sessions.submit if submits else self._sessions.api
         headers, query = _NOTHING, request.query
         if not (self._constant or bare):
-            headers, query = await self._credentials(request)
+            headers, query, seconds = await self._credentials(request, seconds)
         if body is None and request.body is not None:
             body = encode(request.body)
         if body is not None and request.stream is None:
@@ -136,16 +136,31 @@ class Driver:
             self._observe(endpoint, attempt, response.status, began, "")
         return response
 
-    async def _credentials(self, request: Request[Any]) -> tuple[Mapping[str, str], str]:
-        """Headers and query string of *request*, with fresh credentials."""
+    async def _credentials(
+        self, request: Request[Any], seconds: float | None
+    ) -> tuple[Mapping[str, str], str, float | None]:
+        """Headers and query string of *request*, and what is left of its *seconds*.
+
+        Raises NotSent when there are no fresh credentials within them.
+        """
         account = self._account
-        now = account.clock.time()
+        now, began = account.clock.time(), account.clock.monotonic()
         if account.auth.renewal(now) is not None:
-            await self.renewal.fresh()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self.renewal.fresh()
+                    # All that waited for it would go out in the same moment: their turns are long past.
+                    await account.clock.sleep(self.limiter.claim())
+            except TimeoutError as error:
+                if isinstance(error, AvatarKitError):
+                    raise
+                raise NotSent("the time given ran out before there were fresh credentials") from None
             now = account.clock.time()
+            if seconds is not None:
+                seconds = max(0.001, seconds - (account.clock.monotonic() - began))
         extra = account.auth.query(now)
         query = f"{request.query}&{extra}" if request.query and extra else request.query or extra
-        return account.auth.headers(now), query
+        return account.auth.headers(now), query, seconds
 
     def _failure(self, endpoint: Endpoint, error: Exception) -> TransportError:
         import aiohttp

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -119,7 +119,7 @@ async def fetch(
     request: Request[Any],
     path: str | os.PathLike[str],
     *,
-    content_types: Collection[str],
+    content_types: Iterable[str],
     overwrite: bool = False,
     progress: ProgressHook | None = None,
     max_bytes: int = MAX_BYTES,
@@ -127,8 +127,8 @@ async def fetch(
 ) -> Downloaded:
     """Send *request* once and stream its binary answer into the file *path*, which is whole or not there at all.
 
-    An answer of another status than 200, or of a type outside *content_types*, is read by ``request.read``, which
-    must raise. To be wrapped in :func:`guarded`.
+    An answer of another status than 200, or of a type that begins with none of *content_types*, is read by
+    ``request.read``, which must raise. To be wrapped in :func:`guarded`.
 
     Raises:
         InvalidRequest: the target exists or cannot be written; nothing was sent.
@@ -137,12 +137,13 @@ async def fetch(
     """
     sent = attrs.evolve(request, endpoint=attrs.evolve(request.endpoint, effect=Effect.SUBMIT))
     driver, began = account.engine().driver, account.clock.monotonic()
+    kinds = tuple(content_types)
     part = await acquire(checked(path), overwrite=overwrite, digest=False)
     try:
         meter = Meter("down", part.target.name, None, progress=progress, emit=account.emit)
 
         async def take(answer: aiohttp.ClientResponse) -> RawResponse:
-            if answer.status != 200 or answer.content_type not in content_types:
+            if answer.status != 200 or not answer.content_type.startswith(kinds):
                 return RawResponse(answer.status, answer.headers, await small_body(answer))
             part.begin(Identity())
             async for piece in answer.content.iter_chunked(PIECE):

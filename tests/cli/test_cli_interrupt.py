@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from commandline import SECRET, Box, Program, Ran, checked, token_in
 
+from avatarkit import providers
 from avatarkit.sandbox import Fault
 
 Launch = Callable[..., Program]
@@ -106,10 +107,11 @@ def test_a_doubled_signal_counts_once(launch: Launch, start_box: Start) -> None:
 
 
 def test_sandbox_command(launch: Launch, run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
-    """``avatarkit sandbox`` prints the page and the two variables, serves, and ends well on Ctrl-C."""
+    """``avatarkit sandbox`` prints the page and the providers' variables, serves, and ends well on Ctrl-C."""
     program = launch("sandbox", "--port", "0", "--credits", "77", "--render", "tiny")
     assert program.line().startswith("sandbox page: http://127.0.0.1:")
-    for _ in range(2):
+    specs = [providers.spec(name) for name in providers.names()]
+    for _ in range(sum(1 + len(spec.credentials) for spec in specs)):
         name, _, value = program.line().strip().removeprefix("export ").partition("=")
         monkeypatch.setenv(name, value)
     assert run("credits").out == "77 credits\n"
@@ -127,7 +129,11 @@ def test_sandbox_command_as_json(launch: Launch) -> None:
         text += program.line()
     told = json.loads(text)
     assert told["environment"]["HIFLY_TOKEN"] == SECRET
-    assert told["environment"]["HIFLY_BASE_URL"].startswith(told["page"])
+    for spec in map(providers.spec, providers.names()):
+        assert told["environment"][spec.base_url_variable].startswith(told["page"])
+        assert [told["environment"][name] for name in spec.credentials[:2]] == [SECRET, "sandbox-secret"][
+            : len(spec.credentials)
+        ]
     program.stop()
     assert program.end().code == 0
 

@@ -103,11 +103,11 @@ def test_a_result_is_saved_and_read(house: House) -> None:
 
 
 def test_a_folder_gets_a_file_named_after_the_task(house: House) -> None:
-    """Saving to a folder makes a file of the marker's name and the right ending."""
+    """Saving to a folder makes a file of the marker's name, or the task's, and the right ending."""
     task = house.submit(house.client())
     done = task.wait().save(house.folder)
     assert done.path.parent == house.folder
-    assert done.path.stem == task.marker
+    assert done.path.stem == (task.marker or task.id)
     assert done.path.suffix in (".mp4", ".mp3", ".wav")
 
 

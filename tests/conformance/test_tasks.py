@@ -50,7 +50,7 @@ def test_waiting_gives_the_result_and_waiting_again_gives_the_same(house: House)
     assert house.box.seen.polls[task.id] == looks
     assert first.task_id == task.id
     assert first.url.startswith(house.box.files_url)
-    assert first.duration is not None
+    assert (first.duration is not None) is house.samples.timed
     assert first.response is task.response
 
 
@@ -160,10 +160,11 @@ def test_two_hundred_tasks_at_once(house: House) -> None:
     tasks = house.side.together(*(submit for _ in range(200)))
     assert len({task.id for task in tasks}) == 200
     assert house.created() == 200
-    assert len({task.marker for task in tasks}) == 200
+    assert len({task.marker for task in tasks}) == (200 if house.samples.marked else 1)
     results = house.side.together(*(partial(task.wait) for task in tasks))
     assert [result.task_id for result in results] == [task.id for task in tasks]
-    assert house.box.seen.duplicates == []
+    assert house.box.seen.requests[house.endpoint(house.submission)] == 200
+    assert house.box.seen.duplicates == [] or not house.samples.marked
     assert max(house.box.seen.polls.values()) <= 4
 
 
@@ -212,7 +213,7 @@ def test_a_token_crosses_from_one_side_to_the_other(house: House) -> None:
     try:
         box = other.sandbox(render="tiny")
         box.start()
-        client = other.client(house.provider, house.box.token, base_url=box.base_url(house.provider))
+        client = other.client(house.provider, *house.keys(), base_url=box.base_url(house.provider))
         handle = client.task(token)
         assert (handle.id, handle.to_token()) == (task_id, token)
         assert sum(box.seen.requests.values()) == 0
@@ -256,7 +257,7 @@ def test_blanks_around_a_token_do_not_matter(house: House) -> None:
 def test_a_token_of_another_account_or_provider_is_refused(house: House) -> None:
     """The error names both accounts' fingerprints, never their credentials."""
     token = house.submit(house.client()).to_token()
-    house.box.add_account("another-account-token", provider=house.provider)
+    house.box.add_account("another-account-token", provider=house.provider, secret=house.box.secret)
     stranger = house.client("another-account-token")
     with pytest.raises(InvalidHandle, match="another") as caught:
         stranger.task(token)

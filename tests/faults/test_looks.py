@@ -123,10 +123,11 @@ def test_credentials_withdrawn_while_waiting(house: House) -> None:
     client = house.client()
     tasks = [house.submit(client) for _ in range(3)]
     unauthorized = Fault(kind=FaultKind.ANSWER, accept=False, status=401, body=b"Unauthorized")
-    house.box.faults.add(house.look, unauthorized, times=3)
+    house.blind(unauthorized, times=100)
     ended = house.side.together(*(partial(task.wait) for task in tasks))
     assert [type(error) for error in ended] == [AuthenticationError] * 3
-    assert house.box.seen.requests[house.look] == 3
+    assert house.looks() <= 3 * (2 if house.samples.token is not None else 1)
+    house.box.faults.clear()
     assert [task.wait().task_id for task in tasks] == [task.id for task in tasks]
 
 

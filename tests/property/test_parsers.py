@@ -112,7 +112,7 @@ def test_any_answer_is_data_or_our_error(provider: str, endpoint: Endpoint, stat
 def test_submission_is_accepted_only_with_an_id(
     provider: str, endpoint: Endpoint, status: int, body: bytes
 ) -> None:
-    """No answer but a 200 with a task id counts as accepted; a 5xx is always in doubt."""
+    """No answer but a 200 or 201 with a task id counts as accepted; a 5xx is always in doubt."""
     found = read(provider, endpoint, RawResponse(status, {}, body))
     error = found if isinstance(found, AvatarKitError) else None
     outcome = judge(error, sent=True)
@@ -120,7 +120,7 @@ def test_submission_is_accepted_only_with_an_id(
     if outcome is Outcome.ACCEPTED:
         assert isinstance(found, Accepted)
         assert found.task_id
-        assert status == 200
+        assert status in (200, 201)
     if status >= 500:
         assert outcome is Outcome.IN_DOUBT
 

@@ -42,6 +42,12 @@ _STATUSES = (200, 201, 301, 400, 401, 403, 404, 409, 413, 422, 429, 499)
 _FAULTS = (500, 501, 502, 503, 504, 520, 599)
 
 
+def test_credentials_refused_before_the_submission_went_out_are_a_refusal() -> None:
+    """No token is lent for these keys: sending again would ask with the same keys, and nothing is in doubt."""
+    assert judge(AuthenticationError("x", http_status=401), sent=False) is Outcome.REFUSED
+    assert judge(RateLimited("x", http_status=429), sent=False) is Outcome.NOT_SENT
+
+
 def test_a_good_answer_is_accepted_whatever_else() -> None:
     """No error: accepted."""
     assert judge(None, sent=True) is Outcome.ACCEPTED
@@ -50,7 +56,10 @@ def test_a_good_answer_is_accepted_whatever_else() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        *(cls("x", http_status=500) for cls in (*_REFUSING, RateLimited, TooManyRunning, UnexpectedResponse)),
+        *(
+            cls("x", http_status=500)
+            for cls in (*_REFUSING[1:], RateLimited, TooManyRunning, UnexpectedResponse)
+        ),
         TransportError("x"),
         NotSent("x"),
         AvatarKitError("x"),

@@ -275,11 +275,12 @@ def test_the_program_serves_until_it_is_interrupted():
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
     ) as process:
         try:
-            lines = [process.stdout.readline() for _ in range(4)]
+            lines = [process.stdout.readline() for _ in range(4 + len(find_fakes()))]
             url = re.search(r"http://127\.0\.0\.1:\d+/", lines[0]).group()
             with urllib.request.urlopen(url + "__sandbox__/state", timeout=20) as answer:
                 assert answer.status == 200
             assert "/hifly/api/v2/hifly" in "".join(lines)
+            assert all(any(line.startswith(name) for line in lines) for name in find_fakes())
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0
         finally:

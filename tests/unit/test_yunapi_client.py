@@ -233,11 +233,11 @@ def fetched(monkeypatch):
     """Stands in for the transport's streaming of an answer into a file; collects what it was asked for."""
     from avatarkit.errors import TransportError
     from avatarkit.models import RawResponse
-    from avatarkit.transport.account import Account
+    from avatarkit.providers.yunapi import voices
 
     asked = []
 
-    async def fetch(self, request, target, **how):
+    async def fetch(account, request, target, **how):
         asked.append((request, target, how))
         if target == "there":
             raise InvalidRequest("the file exists")
@@ -248,7 +248,7 @@ def fetched(monkeypatch):
             request.read(RawResponse(200, {"content-type": "application/json"}, body))
         return "saved"
 
-    monkeypatch.setattr(Account, "fetch", fetch, raising=False)
+    monkeypatch.setattr(voices, "fetch", fetch)
     return asked
 
 

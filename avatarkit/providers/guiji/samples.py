@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from avatarkit.errors import SubmissionInDoubt
 from avatarkit.protocol.samples import Mistake, Need, Operation, Refusal, Samples, Something
 from avatarkit.providers.guiji import codes
 from avatarkit.providers.guiji import operations as ops
@@ -127,6 +128,7 @@ def _lists(group: str, endpoint: Any, row: str) -> tuple[Operation, ...]:
             method=f"{group}.iterate",
             endpoint=endpoint,
             sends={"page": 1, "size": 100},
+            needs=(f"{group.removesuffix('s')} task",),
             gives=row,
             iterates=True,
         ),
@@ -251,14 +253,23 @@ SAMPLES: Final = Samples(
     look=ops.VIDEO_GET,
     answers=ANSWERS,
     mistakes=_MISTAKES,
-    # 40001 is left out: on a submission it is no refusal but a doubt, see reading.refused.
     refusals=tuple(
-        Refusal(code=code, body=refused(code), error=rule.error)
+        Refusal(
+            code=code,
+            body=refused(code),
+            error=rule.error,
+            # On a submission an internal error is no refusal but a doubt, see reading.refused.
+            submission=SubmissionInDoubt if code == codes.INTERNAL else None,
+            cured=code in codes.TOKEN_CODES,
+        )
         for code, rule in codes.ERRORS.items()
-        if code != codes.INTERNAL
     ),
     bad_credentials=tuple({"auth_failure": way} for way in ("ok", "401", "text")),
     too_many_running=refused("40019"),
     no_credits=refused("40010"),
+    totals=True,
+    token=ops.TOKEN,
+    grant={"code": "0", "success": True, "data": {"access_token": "lent", "expires_in": 7200}},
+    auth_query=("access_token",),
 )
 """Everything the suites need to know of Guiji."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from avatarkit.errors import SubmissionInDoubt
 from avatarkit.protocol.samples import (
     LocalFile,
     Mistake,
@@ -177,6 +178,7 @@ _FREE: Final = (
         endpoint=ep.AVATAR_LIST,
         arguments={"size": 100},
         sends={"pageNum": "1", "pageSize": "100"},
+        needs=("avatar task",),
         gives="TaskRecord",
         iterates=True,
     ),
@@ -316,12 +318,14 @@ SAMPLES: Final = Samples(
             code=code,
             body={"code": int(code), "message": "because", "request_id": f"rid-{code}"},
             error=rule.error,
+            submission=SubmissionInDoubt if rule.http_status >= 500 else None,
             status=rule.http_status,
             request_id=f"rid-{code}",
         )
         for code, rule in codes.ERRORS.items()
     ),
     bad_credentials=({"auth_code": 1002}, {"auth_code": 1000}),
+    page_size=30,
     too_many_running=refused(1303),
     no_credits=refused(1102),
 )

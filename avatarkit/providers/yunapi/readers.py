@@ -39,7 +39,8 @@ def read_created(
     """Reads the answer of an operation that makes a task of *family* on *line*."""
 
     def read(response: RawResponse) -> Accepted:
-        payload = opened(endpoint, response, ok, code_needed=code_needed)
+        # "Created" is no page's word for it, but with an id in the vendor's shape it can mean nothing else.
+        payload = opened(endpoint, response, ok, code_needed=code_needed, http=(200, 201))
         found = _new_id(payload)
         if not found:
             raise outside(endpoint, response, "accepted, but the answer has no id")

@@ -304,8 +304,10 @@ SAMPLES: Final = Samples(
         _refusal("concurrency_limit", "并发任务数达到上限", 429, codes.TOO_MANY.error),
         _refusal("nobody_knows", "odd", 418, codes.UNKNOWN.error),
     ),
-    bad_credentials=tuple({"auth_failure": way} for way in ("json", "text", "ok")),
+    bad_credentials=tuple({"auth_failure": way} for way in ("json", "text", "ok", "forbidden")),
     too_many_running={"code": "concurrency_limit", "message": "并发任务数达到上限", "data": None},
+    marked=False,
+    timed=False,
     no_credits={"code": "insufficient_user_quota", "message": "余额不足", "data": None},
 )
 """Everything the suites need to know of YunApi."""
