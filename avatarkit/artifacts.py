@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from avatarkit.errors import LinkExpired
+from avatarkit.errors import InvalidRequest, LinkExpired
 from avatarkit.events import ProgressHook
 from avatarkit.models import RawResponse, Snapshot
 from avatarkit.transport.download import Downloaded, download, read_bytes
@@ -81,7 +81,7 @@ class AsyncArtifact:
         earlier call was interrupted, checked for its length, flushed to disk and renamed. An expired URL is renewed.
 
         Args:
-            path: the file to write; an existing folder gets a file named after the task.
+            path: the file to write, missing folders are made; an existing folder gets a file named after the task.
             overwrite: whether an existing file may be replaced.
             progress: called with bytes done and bytes in all (or None).
             max_bytes: the largest file accepted, in bytes.
@@ -91,21 +91,25 @@ class AsyncArtifact:
             LinkExpired: the URL is dead and the task gives no working one.
             DownloadFailed: it could not be fetched whole; what came stays in the ``.part`` file.
 
+        Each of them has the task's token as ``error.token``: what was paid for can be fetched again.
         """
-        engine = self._account.engine()
-        return await download(
-            engine.sessions.files,
-            self.url,
-            self._target(path),
-            refresh=self._fresh_url,
-            clock=self._account.clock,
-            timeouts=self._account.timeouts,
-            max_bytes=max_bytes,
-            progress=progress,
-            emit=self._account.emit,
-            overwrite=overwrite,
-            proxy_for=self._account.network.proxy_for,
-        )
+        try:
+            return await download(
+                self._account.engine().sessions.files,
+                self.url,
+                self._target(path),
+                refresh=self._fresh_url,
+                clock=self._account.clock,
+                timeouts=self._account.timeouts,
+                max_bytes=max_bytes,
+                progress=progress,
+                emit=self._account.emit,
+                overwrite=overwrite,
+                proxy_for=self._account.network.proxy_for,
+            )
+        except BaseException as error:
+            self._account.name_task(error, self._record)
+            raise
 
     async def read(self, *, max_bytes: int = 256 << 20) -> bytes:
         """The file's content in memory.
@@ -147,7 +151,11 @@ class AsyncArtifact:
 
     def _target(self, path: str | os.PathLike[str]) -> Path:
         target = Path(path)
-        if not target.is_dir():
+        try:
+            folder = target.is_dir()
+        except (OSError, ValueError) as error:
+            raise InvalidRequest(f"{str(path)[:80]}…: not a file name ({error})") from None
+        if not folder:
             return target
         stem = safe_name(self._record.marker or self._record.task_id, default="result")
         ending = self.url.split("?")[0].rpartition(".")[2].lower()

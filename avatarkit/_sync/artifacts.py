@@ -66,7 +66,7 @@ class Artifact(Blocking):
         earlier call was interrupted, checked for its length, flushed to disk and renamed. An expired URL is renewed.
 
         Args:
-            path: the file to write; an existing folder gets a file named after the task.
+            path: the file to write, missing folders are made; an existing folder gets a file named after the task.
             overwrite: whether an existing file may be replaced.
             progress: called with bytes done and bytes in all (or None).
             max_bytes: the largest file accepted, in bytes.
@@ -75,6 +75,8 @@ class Artifact(Blocking):
             InvalidRequest: the file exists, or the path cannot be written.
             LinkExpired: the URL is dead and the task gives no working one.
             DownloadFailed: it could not be fetched whole; what came stays in the ``.part`` file.
+
+        Each of them has the task's token as ``error.token``: what was paid for can be fetched again.
         """
         return self._lease.run(
             self._async.save,

@@ -112,10 +112,10 @@ class PollHub:
             return False
         self.adopt(record)
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        _enlist(record, future, change=change)
-        self.watch(record)
         if timeout is not None:
             self._wheel.add(timeout, future)
+        _enlist(record, future, change=change)
+        self.watch(record)
         try:
             return await future
         finally:
