@@ -116,7 +116,7 @@ class Task(Blocking, Generic[T]):
         Every error that leaves a wait, a cancellation too, has a note with the token that goes on with the task;
         avatarkit's own errors have it as ``error.token``.
         """
-        result: T = wrap(self._lease.run(self._async.wait, timeout), self._lease)
+        result: T = self._obtain(self._async.wait, timeout)
         return result
 
     def updates(self, timeout: float | None = 3600.0) -> Iterator[TaskUpdate]:
