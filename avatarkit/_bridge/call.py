@@ -205,6 +205,9 @@ class Call:
             self._request_end()  # the interrupt may have come before the first request went out
             raise
         error, self.error = self.error, None
+        for note in getattr(error, "__notes__", ()):
+            if note not in getattr(exc, "__notes__", ()):
+                exc.add_note(note)  # which task goes on, say: the user sees *exc*, not the cancellation
         if error is not None and error is not exc and not isinstance(error, asyncio.CancelledError):
             exc.__context__ = exc.__context__ or error
 

@@ -163,3 +163,22 @@ def test_text_that_cannot_be_sent_is_refused(text: str) -> None:
             assert box.seen.tasks == []
 
     run_virtual(main)
+
+
+def test_ctrl_c_in_a_blocking_wait_names_the_task() -> None:
+    """The KeyboardInterrupt that ends a blocking wait has a note with the token."""
+    import signal
+    import threading
+
+    box = avatarkit.Sandbox(render="tiny", run_seconds=500.0)
+    with box, avatarkit.HiFly(box.token, base_url=box.base_url("hifly")) as hifly:
+        avatar, voice = hifly.avatars.list().items[0], hifly.voices.list(kind=2).items[0]
+        task = hifly.videos.create_by_tts(text="x", avatar=avatar, voice=voice)
+        main = threading.main_thread().ident
+        assert main is not None
+        timer = threading.Timer(0.3, signal.pthread_kill, [main, signal.SIGINT])
+        timer.start()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            task.wait()
+        timer.join()
+        assert task.to_token() in "".join(caught.value.__notes__)
