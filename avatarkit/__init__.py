@@ -131,6 +131,9 @@ def _names() -> dict[str, str]:
 
 
 _modules: dict[str, str] = {}
+_SUBMODULES = frozenset(
+    {"errors", "events", "models", "providers", "sandbox", "settings", "studio", "testing"}
+)
 
 __all__ = [
     "AsyncAudio",
@@ -234,12 +237,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if not _modules:
         _modules.update(_names())
+    from importlib import import_module
+
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
     try:
         module = _modules[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    from importlib import import_module
-
     value = globals()[name] = getattr(import_module(module), name)
     return value
 

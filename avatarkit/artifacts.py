@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from avatarkit.errors import LinkExpired
+from avatarkit.errors import InvalidRequest, LinkExpired
 from avatarkit.events import ProgressHook
 from avatarkit.models import RawResponse, Snapshot
 from avatarkit.transport.download import Downloaded, download, read_bytes
@@ -90,8 +90,9 @@ class AsyncArtifact:
         :class:`~avatarkit.transport.saving.Stored`. That needs the ``storage`` extra.
 
         Args:
-            path: the file to write; an existing folder gets a file named after the task. Or a URL, ``s3://bucket/key``,
-                ``oss://``, ``gs://`` or ``az://``; one that ends in ``/`` gets an object named after the task.
+            path: the file to write, missing folders are made; an existing folder gets a file named after the task. Or a
+                URL, ``s3://bucket/key``, ``oss://``, ``gs://`` or ``az://``; one that ends in ``/`` gets an object
+                named after the task.
             store: a store object of obstore's; *path* then is the key in it.
             overwrite: whether an existing file may be replaced.
             progress: called with bytes done and bytes in all (or None).
@@ -103,25 +104,29 @@ class AsyncArtifact:
             DownloadFailed: it could not be fetched whole; what came stays in the ``.part`` file.
             ConfigurationError, MissingCredentials, MissingExtra: the object store cannot be used like this.
 
+        Each of them has the task's token as ``error.token``: what was paid for can be fetched again.
         """
-        if store is not None or is_store_url(path):
-            return await self._store(
-                str(path), store, overwrite=overwrite, progress=progress, max_bytes=max_bytes
+        try:
+            if store is not None or is_store_url(path):
+                return await self._store(
+                    str(path), store, overwrite=overwrite, progress=progress, max_bytes=max_bytes
+                )
+            return await download(
+                self._account.engine().sessions.files,
+                self.url,
+                self._target(path),
+                refresh=self._fresh_url,
+                clock=self._account.clock,
+                timeouts=self._account.timeouts,
+                max_bytes=max_bytes,
+                progress=progress,
+                emit=self._account.emit,
+                overwrite=overwrite,
+                proxy_for=self._account.network.proxy_for,
             )
-        engine = self._account.engine()
-        return await download(
-            engine.sessions.files,
-            self.url,
-            self._target(path),
-            refresh=self._fresh_url,
-            clock=self._account.clock,
-            timeouts=self._account.timeouts,
-            max_bytes=max_bytes,
-            progress=progress,
-            emit=self._account.emit,
-            overwrite=overwrite,
-            proxy_for=self._account.network.proxy_for,
-        )
+        except BaseException as error:
+            self._account.name_task(error, self._record)
+            raise
 
     async def read(self, *, max_bytes: int = 256 << 20) -> bytes:
         """The file's content in memory.
@@ -191,7 +196,10 @@ class AsyncArtifact:
 
     def _target(self, path: str | os.PathLike[str]) -> Path:
         target = Path(path)
-        return target / self._name() if target.is_dir() else target
+        try:
+            return target / self._name() if target.is_dir() else target
+        except (OSError, ValueError) as error:
+            raise InvalidRequest(f"{str(path)[:80]}…: not a file name ({error})") from None
 
     def _name(self) -> str:
         stem = safe_name(self._record.marker or self._record.task_id, default="result")

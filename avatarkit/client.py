@@ -188,14 +188,19 @@ class AsyncClient:
         caps = [slots.cap for slots in self._account.slots.values() if slots.cap is not None]
         return min(caps, default=None)
 
-    def task(self, token: str) -> AsyncTask[Any]:
+    def task(self, token: str, *, same_account: bool = True) -> AsyncTask[Any]:
         """The handle that *token* names. Sends nothing.
+
+        Args:
+            token: from ``task.to_token()``.
+            same_account: False accepts a token that was made with other credentials, as after changing the account's
+                key. Whether the provider shows the task is then up to it.
 
         Raises:
             InvalidHandle: it is no token, or belongs to another provider or account.
 
         """
-        return AsyncTask(self._account, check_token(token, self._account))
+        return AsyncTask(self._account, check_token(token, self._account, same_account=same_account))
 
     @property
     def detached_submissions(self) -> tuple[DetachedSubmission, ...]:

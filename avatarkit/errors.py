@@ -52,10 +52,12 @@ if TYPE_CHECKING:
 class AvatarKitError(Exception):
     """Base of everything avatarkit raises on purpose.
 
-    *hint* is one line that says what to do; the command line prints it below the message.
+    *hint* is one line that says what to do; the command line prints it below the message. *token* resumes the task
+    that the error is about, where there is one: ``client.task(error.token)``.
     """
 
     hint: str = ""
+    token: str = ""
 
     def __init__(self, message: str = "", *, hint: str = "") -> None:
         super().__init__(message)

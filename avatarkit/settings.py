@@ -17,7 +17,7 @@ class Timeouts:
         request: for one small JSON request and its answer, connecting included.
         submit: for one billed request and its answer. Longer than *request*, since giving up leaves a doubt.
         call: for a whole call with all its retries and waits (``None``: the retries bound it).
-        slot: how long a submission may wait for a free task slot.
+        slot: how long a submission may wait for a free task slot (``None``: as long as the call may take).
         read: the longest silence while a file is being transferred.
 
     """
@@ -26,7 +26,7 @@ class Timeouts:
     request: float = attrs.field(default=30.0, validator=v.gt(0))
     submit: float = attrs.field(default=60.0, validator=v.gt(0))
     call: float | None = attrs.field(default=None, validator=v.optional(v.gt(0)))
-    slot: float = attrs.field(default=3600.0, validator=v.gt(0))
+    slot: float | None = attrs.field(default=None, validator=v.optional(v.gt(0)))
     read: float = attrs.field(default=60.0, validator=v.gt(0))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from avatarkit.artifacts import AsyncAudio, AsyncVideo
-from avatarkit.errors import InvalidHandle, TaskFailed, WaitTimeout
+from avatarkit.errors import InvalidHandle, InvalidRequest, TaskFailed, WaitTimeout
 from avatarkit.models import (
     Avatar,
     FailureReason,
@@ -136,13 +137,20 @@ class AsyncTask(Generic[T]):
 
         Raises:
             TaskFailed: the provider ended the task without a result.
-            WaitTimeout: *timeout* seconds passed; the task goes on. Carries the token.
+            WaitTimeout: *timeout* seconds passed; the task goes on.
             ProviderError: the provider keeps refusing to tell (no such task, credentials withdrawn).
+            InvalidRequest: *timeout* is no number.
 
+        Every error that leaves a wait, a cancellation too, has a note with the token that goes on with the task;
+        avatarkit's own errors have it as ``error.token``.
         """
-        if not await self._account.engine().hub.wait(self._record, timeout):
-            raise self._timed_out(timeout)
-        return self._result()
+        try:
+            if not await self._account.engine().hub.wait(self._record, _seconds(timeout)):
+                raise self._timed_out(timeout)
+            return self._result()
+        except BaseException as error:
+            self._account.name_task(error, self._record)
+            raise
 
     async def updates(self, timeout: float | None = 3600.0) -> AsyncIterator[TaskUpdate]:
         """Each change of the status, beginning with the present one, until the end (which is the last update).
@@ -157,6 +165,7 @@ class AsyncTask(Generic[T]):
 
         """
         clock = self._account.clock
+        timeout = _seconds(timeout)
         deadline = None if timeout is None else clock.monotonic() + timeout
         seen: Status | None = None
         while True:
@@ -166,8 +175,12 @@ class AsyncTask(Generic[T]):
             if self._record.terminal:
                 return
             left = None if deadline is None else deadline - clock.monotonic()
-            if not await self._account.engine().hub.wait(self._record, left, change=True):
-                raise self._timed_out(timeout)
+            try:
+                if not await self._account.engine().hub.wait(self._record, left, change=True):
+                    raise self._timed_out(timeout)
+            except BaseException as error:
+                self._account.name_task(error, self._record)
+                raise
 
     @property
     def progress(self) -> float:
@@ -178,6 +191,13 @@ class AsyncTask(Generic[T]):
         if snapshot is not None and snapshot.progress is not None:
             return snapshot.progress
         return progress(account.durations[self.kind], self.elapsed, self._record.size)
+
+    def abandoned(self) -> None:
+        """Keep the task among the client's detached submissions, and log its token.
+
+        For whoever got the handle and cannot hand it on, as the blocking side when Ctrl-C strikes in that moment.
+        """
+        self._account.abandon(self._record)
 
     # -- inside
 
@@ -259,6 +279,14 @@ class AsyncTask(Generic[T]):
         return hash((self.provider, self.kind, self.id))
 
 
+def _seconds(timeout: float | None) -> float | None:
+    if timeout is None or timeout == math.inf:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise InvalidRequest(f"timeout: {timeout!r} found, a number of seconds or None allowed")
+    return timeout
+
+
 async def _look(account: Account, record: Watched, options: CallOptions | None = None) -> Snapshot:
     hub = account.engine().hub
     snapshot = await account.call(record.kind.look(record.task_id), options)
@@ -267,7 +295,7 @@ async def _look(account: Account, record: Watched, options: CallOptions | None =
     return snapshot
 
 
-def check_token(token: str, account: Account) -> Watched:
+def check_token(token: str, account: Account, *, same_account: bool = True) -> Watched:
     """The record that *token* names at *account*.
 
     Raises:
@@ -280,10 +308,10 @@ def check_token(token: str, account: Account) -> Watched:
             f"this token belongs to {handle.provider}, not to {account.spec.name}",
             hint=f"Use a client for {handle.provider}.",
         )
-    if handle.account != account.fingerprint:
+    if same_account and handle.account != account.fingerprint:
         raise InvalidHandle(
             f"this token belongs to another {handle.provider} account ({handle.account}, not {account.fingerprint})",
-            hint="Use the credentials it was submitted with.",
+            hint="Use the credentials it was submitted with, or same_account=False if the account's key was changed.",
         )
     if handle.kind not in account.kinds:
         raise InvalidHandle(f"{handle.provider} has no {handle.kind} tasks")

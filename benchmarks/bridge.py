@@ -23,8 +23,11 @@ from pathlib import Path
 
 from anyio.from_thread import start_blocking_portal
 
+from avatarkit import AsyncHiFly, ClientOptions, HiFly
 from avatarkit._bridge import Lease
+from benchmarks.server import pin, running
 
+LOOPBACK_GOAL = 60.0  # microseconds
 BASE = "await create_task(coro())"
 
 Turn = Callable[[int], float]
@@ -120,6 +123,29 @@ def measure(calls: int, rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in turns.items()}
 
 
+def loopback(calls: int, rounds: int) -> tuple[float, float]:
+    """Microseconds of one JSON GET on loopback: awaited in its loop, and blocking. Medians of turns taken in turn."""
+    with ExitStack() as stack:
+        base = stack.enter_context(running())
+        pin(0)  # the server has the other core; else the loop's thread and the server get in each other's way
+        options: ClientOptions = {"base_url": base, "rate_limit": None}
+        runner = stack.enter_context(asyncio.Runner())
+        theirs = AsyncHiFly("bench-token", **options)
+        ours = stack.enter_context(HiFly("bench-token", **options))
+
+        async def awaited() -> float:
+            start = time.perf_counter()
+            for _ in range(calls):
+                await theirs.account.credit()
+            return time.perf_counter() - start
+
+        blocking = timed(ours.account.credit)
+        pairs = [(runner.run(awaited()), blocking(calls)) for _ in range(rounds + 1)][1:]
+        runner.run(theirs.aclose())
+    scale = 1e6 / calls
+    return statistics.median(a for a, _ in pairs) * scale, statistics.median(b for _, b in pairs) * scale
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print a table; with ``--json`` also write the figures to a file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bridge", description=__doc__)
@@ -132,6 +158,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{'way':<38}{'us a call':>10}{'ratio':>8}")
     for name, value in figures.items():
         print(f"{name:<38}{value:>10.1f}{value / base:>8.1f}")
+    awaited, blocking = loopback(options.calls, options.rounds)
+    more, reached = blocking - awaited, "yes" if blocking - awaited <= LOOPBACK_GOAL else "NO"
+    print(
+        f"a GET on loopback: awaited {awaited:.0f} us, blocking {blocking:.0f} us, that is {more:.0f} us more"
+    )
+    print(f"goal: at most {LOOPBACK_GOAL:.0f} us more: {reached}")
     if options.json:
         ratios = {name: value / base for name, value in figures.items()}
         text = json.dumps({"python": sys.version.split()[0], "us": figures, "ratio": ratios}, indent=2)

@@ -73,6 +73,8 @@ class State:
             return b'{"code":0,"message":"success","request_id":"r-1","task_id":"%s"}' % number
         if path.endswith(b"/_stats"):
             return self.stats()
+        if path.endswith(b"/account/credit"):
+            return b'{"code":0,"message":"","left":10000,"request_id":"r-1"}'
         openai = b"/videos/" in path
         number = path.rsplit(b"/", 1)[1] if openai else path.rsplit(b"=", 1)[1]
         seen = self.looks.get(number, 0) + 1

@@ -19,7 +19,9 @@ What holds, whatever happens to the caller (`tests/faults/test_bridge_*.py` try 
 5. Functions a user passes in run in that user's own blocked thread: they may print, raise,
    and call the client again.
 6. After a fork the child has no loop thread. Clients that were in use say so, new ones work.
-7. At exit the clients still open are closed first, then the loop, and no thread is started.
+7. What a call made reaches the caller, or its method ``abandoned`` is called, once: Ctrl-C
+   at the moment of the answer loses no task that is paid for.
+8. At exit the clients still open are closed first, then the loop, and no thread is started.
 
 `call` is one task and its bell, `loop` the thread, `process` the one bridge per process,
 `lease` what clients hold, `twins` the base of the generated classes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import queue
 import sys
 from collections.abc import Awaitable, Callable, Collection
@@ -14,10 +15,14 @@ from avatarkit.errors import BridgeError, ClientClosed
 if TYPE_CHECKING:
     from avatarkit._bridge.loop import Bridge, Tenant
 
+_logger = logging.getLogger("avatarkit")
+
 Job = Callable[[], object]
 
 # Windows does not deliver Ctrl-C to a thread that waits for a lock without a time-out.
 _POLL_SECONDS = 0.1 if sys.platform == "win32" else None
+# A call that is over rings no more if the loop ends first, so its caller must look now and then.
+_LOOK_SECONDS = 0.05
 
 current: contextvars.ContextVar[Call] = contextvars.ContextVar("avatarkit_bridge_call")
 """The call a coroutine runs for; the tasks it starts inherit it."""
@@ -38,6 +43,7 @@ class Call:
         "done",
         "error",
         "expelled",
+        "forsaken",
         "items",
         "main",
         "questions",
@@ -53,13 +59,22 @@ class Call:
         self.main: Callable[[], Awaitable[Any]] | None = main
         self.bell: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.task: asyncio.Task[None] | None = None
-        self.begun = self.done = self.aborted = self.expelled = False
+        self.begun = self.done = self.aborted = self.expelled = self.forsaken = False
         self.value: Any = None
         self.error: BaseException | None = None
         # What an iterator or a context manager has handed over; a plain call never does.
         self.items: list[Any] | tuple[()] = ()
         self.turn: asyncio.Future[Any] | None = None
         self.questions: Collection[asyncio.Future[Any]] = ()
+
+    def __del__(self) -> None:
+        # The net under `settle`: a second interrupt may have come before it could do anything.
+        if self.value is None or self.bridge.inherited or not _is_owed(self.value):
+            return
+        try:
+            self.bridge.post(self.forsake)
+        except ClientClosed:
+            self._hand_back()
 
     # ---- in the loop's thread
 
@@ -82,6 +97,8 @@ class Call:
 
     def finish(self) -> None:
         """Note that the call is over and ring. Harmless when repeated."""
+        if self.forsaken:
+            self._hand_back()  # before `done`: the caller that leaves goes on when it sees that
         self.done = True
         self.main = None
         self.bridge.calls.discard(self)
@@ -104,6 +121,24 @@ class Call:
         """Abort because the client is being closed, which the caller is told."""
         self.expelled = True
         self.abort()
+
+    def forsake(self) -> None:
+        """Abort because the caller is leaving; what the call made, or still makes, is handed back."""
+        self.forsaken = True
+        if self.done:
+            self._hand_back()
+        self.abort()
+
+    def _hand_back(self) -> None:
+        """Tell what the call made that nobody got it. Only on the loop, hence once; or where nothing else can."""
+        value = self.value
+        for item in value if isinstance(value, list | tuple) else (value,):
+            if _is_owed(item):
+                try:
+                    item.abandoned()
+                except Exception:
+                    _logger.exception("what a call made could not be told that its caller has gone")
+        self.value = None
 
     async def hand_over(self, value: Any) -> Any:
         """Give *value* to the caller and wait for the answer it gives with `reply`."""
@@ -148,33 +183,40 @@ class Call:
     def settle(self, exc: BaseException) -> None:
         """End the call for a caller that is leaving with *exc*, and wait for its clean-up.
 
-        What the clean-up raised (a submission in doubt, say) becomes the context of *exc*.
+        A value the caller does not get any more (a task the provider has accepted) is told so, by its method
+        ``abandoned``, exactly once. What the clean-up raised (a submission in doubt, say) becomes the context
+        of *exc*.
         """
-        if self.done:
+        if self.done and not _is_owed(self.value):
             return
         if self.out_of_reach():
             if self.bridge.is_here():  # a forgotten iterator, collected on the loop's thread
-                self.bridge.loop.call_soon(self.abort)
+                self.bridge.loop.call_soon(self.forsake)
             return
         try:
-            self._request_abort()
-            while not self.done:
-                try:
-                    self.bell.get(timeout=_POLL_SECONDS)  # the user's functions are not run any more
+            self._request_end()
+            while not self.done or _is_owed(self.value):
+                try:  # the user's functions are not run any more
+                    self.bell.get(timeout=_LOOK_SECONDS if self.done else _POLL_SECONDS)
                 except queue.Empty:
-                    continue
+                    if self.bridge.ended:
+                        self.forsake()
         except BaseException:
-            self._request_abort()  # the interrupt may have come before the first request went out
+            self._request_end()  # the interrupt may have come before the first request went out
             raise
         error, self.error = self.error, None
+        for note in getattr(error, "__notes__", ()):
+            if note not in getattr(exc, "__notes__", ()):
+                exc.add_note(note)  # which task goes on, say: the user sees *exc*, not the cancellation
         if error is not None and error is not exc and not isinstance(error, asyncio.CancelledError):
             exc.__context__ = exc.__context__ or error
 
-    def _request_abort(self) -> None:
+    def _request_end(self) -> None:
         try:
-            self.bridge.post(self.abort)
-        except ClientClosed:
-            self.finish()  # no loop is left, so nothing runs
+            self.bridge.post(self.forsake)
+        except ClientClosed:  # no loop is left, so nothing runs
+            self.forsaken = True
+            self.finish()
 
     def result(self) -> Any:
         """The value, or the error raised. Only for a call that is over."""
@@ -191,6 +233,13 @@ class Call:
             raise BridgeError("the call was cancelled from inside the event loop") from error
         finally:
             del error  # else the traceback holds this frame, and this frame the traceback
+
+
+def _is_owed(value: Any) -> bool:
+    """Whether *value*, or something in a list or tuple, must be told when no caller gets it."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_owed, value))
+    return hasattr(type(value), "abandoned")
 
 
 async def ask_caller(function: Callable[[], Any]) -> Any:

@@ -75,15 +75,26 @@ class Lease:
 
     def run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one coroutine to its end and give its result."""
+        return self.run_into(None, partial(function, *args, **kwargs))  # type: ignore[no-any-return]
+
+    def run_into(self, convert: Callable[[T], Any] | None, function: Callable[[], Awaitable[T]], /) -> Any:
+        """Run one coroutine to its end and give what *convert* makes of its result.
+
+        If an error or an interrupt comes before that is there, the result is told: its method ``abandoned`` is
+        called, if it has one.
+        """
         tenant = self._admit()
-        call = Call(tenant.bridge, tenant, partial(function, *args, **kwargs))
+        call = Call(tenant.bridge, tenant, function)
         try:
             call.launch()
             call.wait()
+            value = call.result()
+            answer = value if convert is None else convert(value)
+            call.value = None  # delivered: from here to the caller Python looks for no interrupt
+            return answer
         except BaseException as exc:
             call.settle(exc)
             raise
-        return call.result()  # type: ignore[no-any-return]
 
     def iterate(
         self, make: Callable[P, AsyncIterable[T]], /, *args: P.args, **kwargs: P.kwargs

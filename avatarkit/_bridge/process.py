@@ -10,8 +10,11 @@ from functools import partial
 from avatarkit._bridge.call import Call
 from avatarkit._bridge.loop import Bridge, Closer, LoopFactory, Tenant
 
-# How long clients may take to close at interpreter exit, in seconds.
-EXIT_GRACE = 5.0
+# How long clients may take to close at interpreter exit, in seconds. Closing is quick but for a submission under
+# way, whose answer tells whether it was paid for; Ctrl-C gives that up.
+EXIT_GRACE = 60.0
+# How long the loop may take to end after that.
+_END_GRACE = 5.0
 
 
 class _Process:
@@ -64,7 +67,7 @@ def move_out(tenant: Tenant) -> None:
 def shutdown(grace: float = EXIT_GRACE) -> None:
     """Close every blocking client that is still open, then end the background loop, now.
 
-    *grace* is how many seconds the clients get. Clients closed this way raise ClientClosed
+    *grace* is how many seconds the clients get; Ctrl-C ends the wait. Clients closed this way raise ClientClosed
     when they are used again; a new client starts a new loop. Runs by itself at interpreter
     exit. Does nothing when no loop runs.
     """
@@ -78,7 +81,7 @@ def shutdown(grace: float = EXIT_GRACE) -> None:
         call.wait()
     finally:
         bridge.request_stop()
-        bridge.join(grace)
+        bridge.join(min(grace, _END_GRACE))
 
 
 def use_loop_factory(factory: LoopFactory | None) -> None:

@@ -47,6 +47,10 @@ class Blocking:
                 self._lease.close()
             raise
 
+    def _obtain(self, function: Callable[P, Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run one coroutine and give the blocking twin of its result; at no moment does nobody hold it."""
+        return self._lease.run_into(partial(wrap, lease=self._lease), partial(function, *args, **kwargs))
+
     def _leave(self, close: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Close the async object, and the lease if it is this object's own."""
         if self._lease.belongs_to(self._async):

@@ -70,8 +70,9 @@ class Artifact(Blocking):
         :class:`~avatarkit.transport.saving.Stored`. That needs the ``storage`` extra.
 
         Args:
-            path: the file to write; an existing folder gets a file named after the task. Or a URL, ``s3://bucket/key``,
-                ``oss://``, ``gs://`` or ``az://``; one that ends in ``/`` gets an object named after the task.
+            path: the file to write, missing folders are made; an existing folder gets a file named after the task. Or a
+                URL, ``s3://bucket/key``, ``oss://``, ``gs://`` or ``az://``; one that ends in ``/`` gets an object
+                named after the task.
             store: a store object of obstore's; *path* then is the key in it.
             overwrite: whether an existing file may be replaced.
             progress: called with bytes done and bytes in all (or None).
@@ -82,6 +83,8 @@ class Artifact(Blocking):
             LinkExpired: the URL is dead and the task gives no working one.
             DownloadFailed: it could not be fetched whole; what came stays in the ``.part`` file.
             ConfigurationError, MissingCredentials, MissingExtra: the object store cannot be used like this.
+
+        Each of them has the task's token as ``error.token``: what was paid for can be fetched again.
         """
         return self._lease.run(
             self._async.save,

@@ -71,13 +71,18 @@ class Client(Blocking):
         """The most tasks that run at once, as set or as learned from the provider; None while nothing is known."""
         return self._async.max_running
 
-    def task(self, token: str) -> Task[Any]:
+    def task(self, token: str, *, same_account: bool = True) -> Task[Any]:
         """The handle that *token* names. Sends nothing.
+
+        Args:
+            token: from ``task.to_token()``.
+            same_account: False accepts a token that was made with other credentials, as after changing the account's
+                key. Whether the provider shows the task is then up to it.
 
         Raises:
             InvalidHandle: it is no token, or belongs to another provider or account.
         """
-        result: Task[Any] = wrap(self._async.task(token), self._lease)
+        result: Task[Any] = wrap(self._async.task(token, same_account=same_account), self._lease)
         return result
 
     @property

@@ -109,10 +109,14 @@ class Task(Blocking, Generic[T]):
 
         Raises:
             TaskFailed: the provider ended the task without a result.
-            WaitTimeout: *timeout* seconds passed; the task goes on. Carries the token.
+            WaitTimeout: *timeout* seconds passed; the task goes on.
             ProviderError: the provider keeps refusing to tell (no such task, credentials withdrawn).
+            InvalidRequest: *timeout* is no number.
+
+        Every error that leaves a wait, a cancellation too, has a note with the token that goes on with the task;
+        avatarkit's own errors have it as ``error.token``.
         """
-        result: T = wrap(self._lease.run(self._async.wait, timeout), self._lease)
+        result: T = self._obtain(self._async.wait, timeout)
         return result
 
     def updates(self, timeout: float | None = 3600.0) -> Iterator[TaskUpdate]:
@@ -132,3 +136,10 @@ class Task(Blocking, Generic[T]):
     def progress(self) -> float:
         """How far it is, 0.0 to 1.0: what the provider says, else an estimate from learned durations."""
         return self._async.progress
+
+    def abandoned(self) -> None:
+        """Keep the task among the client's detached submissions, and log its token.
+
+        For whoever got the handle and cannot hand it on, as the blocking side when Ctrl-C strikes in that moment.
+        """
+        self._async.abandoned()

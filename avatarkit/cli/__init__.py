@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-_INSTALL = 'python -m pip install "avatarkit[cli]"'
+from avatarkit.cli.extras import install
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,10 +17,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     lacking = _lacking()
     if lacking:
+        advice = install("cli")
         message = f"the command line needs {' and '.join(lacking)}"
-        sys.stderr.write(f"avatarkit: {message}; run: {_INSTALL}\n")
+        sys.stderr.write(f"avatarkit: {message}; run: {advice}\n")
         if "--json" in given:
-            error = {"type": "MissingExtra", "message": message, "hint": _INSTALL}
+            error = {"type": "MissingExtra", "message": message, "hint": advice}
             sys.stdout.write(json.dumps({"error": error}) + "\n")
         return 1
     from avatarkit.cli.app import run

@@ -59,6 +59,22 @@ def build() -> typer.Typer:
     return app
 
 
+def command_tree() -> Any:
+    """The application as click sees it; its flags do not show ``<bool>`` as if they took a value."""
+    root = typer.main.get_command(build())
+    _bare_flags(root, None)
+    return root
+
+
+def _bare_flags(command: Any, parent: Any) -> None:
+    context = typer.Context(command, parent=parent, info_name=command.name, **command.context_settings)
+    for parameter in command.get_params(context):
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    for each in getattr(command, "commands", {}).values():
+        _bare_flags(each, context)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code. Errors are told, never raised."""
     output.prepare_streams()
@@ -66,7 +82,9 @@ def run(arguments: Sequence[str]) -> int:
     invocation = Invocation(debug="--debug" in arguments or wanted not in ("", "0", "false", "no", "off"))
     _set_up_logging(debug=invocation.debug)
     try:
-        code: Any = build()(list(arguments), prog_name="avatarkit", standalone_mode=False, obj=invocation)
+        code: Any = command_tree()(
+            list(arguments), prog_name="avatarkit", standalone_mode=False, obj=invocation
+        )
     except Interrupted as stop:
         tell_interrupted(invocation)
         return stop.exit

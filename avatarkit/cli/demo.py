@@ -12,6 +12,7 @@ import typer
 
 from avatarkit import providers, studio
 from avatarkit.cli import output
+from avatarkit.cli.extras import studio_remark
 from avatarkit.cli.failures import Interrupted
 from avatarkit.cli.invocation import Invocation, Ledger, command
 from avatarkit.cli.options import Provider
@@ -150,13 +151,8 @@ class _Demo:
         }
 
     def _remark(self) -> None:
-        lacking = studio.missing()
-        if lacking:
-            output.note(
-                self._invocation,
-                f"The studio is not installed (missing: {', '.join(lacking)}), so the videos are plain test "
-                'pictures. For talking avatars: python -m pip install "avatarkit[studio]"',
-            )
+        if remark := studio_remark():
+            output.note(self._invocation, remark)
         output.note(self._invocation, f"sandbox page: {self._sandbox.url}/")
 
     def _material(self) -> tuple[Path, Path]:

@@ -15,6 +15,7 @@ import typer
 
 from avatarkit import __version__, errors, providers
 from avatarkit.cli import output
+from avatarkit.cli.extras import draws_chinese, install
 from avatarkit.cli.failures import clean
 from avatarkit.cli.invocation import Invocation, command
 from avatarkit.cli.running import opened, operation, run
@@ -85,6 +86,8 @@ def _extras() -> dict[str, Any]:
     told = {}
     for extra, (names, purpose) in _EXTRAS.items():
         lacking = [name for name in names if version(name) is None]
+        if extra == "studio" and not draws_chinese():
+            lacking.append("pylopdf-fonts-zh-cn")
         told[extra] = {"for": purpose, "missing": lacking, "ok": not lacking}
     return told
 
@@ -159,7 +162,7 @@ def _print(checkup: Checkup) -> None:
     output.line("")
     for name, extra in told["extras"].items():
         state = "installed" if extra["ok"] else f"missing {', '.join(extra['missing'])}"
-        advice = "" if extra["ok"] else f'; python -m pip install "avatarkit[{name}]"'
+        advice = "" if extra["ok"] else f"; {install(name)}"
         output.line(f"extra {name} ({extra['for']}): {state}{advice}")
     for each in told["providers"]:
         output.line("")

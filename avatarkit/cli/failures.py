@@ -98,9 +98,11 @@ class Interrupted(Exception):
         self.exit = code
 
 
-def exit_code(error: BaseException) -> Exit:
-    """The exit code that *error* ends the program with."""
-    return next((code for cls, code in _TABLE if isinstance(error, cls)), Exit.OTHER)
+def exit_code(error: BaseException, ledger: Ledger | None = None) -> Exit:
+    """The exit code that *error* ends the program with; 2 never once something was accepted."""
+    code = next((code for cls, code in _TABLE if isinstance(error, cls)), Exit.OTHER)
+    sent = ledger is not None and (ledger.accepted or ledger.open)
+    return Exit.NETWORK if code is Exit.USAGE and sent else code
 
 
 def clean(text: str) -> str:
@@ -117,7 +119,11 @@ def clean(text: str) -> str:
 
 def describe(error: BaseException, ledger: Ledger) -> dict[str, Any]:
     """*error* as the ``error`` object of a JSON document; empty fields are left out."""
-    told: dict[str, Any] = {"type": type(error).__name__, "message": clean(str(error)), "hint": hint(error)}
+    told: dict[str, Any] = {
+        "type": type(error).__name__,
+        "message": clean(str(error)),
+        "hint": hint(error, ledger),
+    }
     told |= {name: getattr(error, name, None) for name in _SIMPLE_FIELDS}
     if isinstance(error, errors.TaskFailed):
         told["reason"] = error.reason.value
@@ -133,8 +139,8 @@ def describe(error: BaseException, ledger: Ledger) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value or name in ("type", "message", "hint")}
 
 
-def hint(error: BaseException) -> str:
-    """What to do about *error*, in the command line's own terms."""
+def hint(error: BaseException, ledger: Ledger | None = None) -> str:
+    """What to do about *error*, in the command line's own terms; never to pay for the same thing again."""
     if isinstance(error, errors.WaitTimeout):
         return f"Go on waiting with: avatarkit task wait {error.token}"
     if isinstance(error, errors.SubmissionInDoubt):
@@ -146,7 +152,28 @@ def hint(error: BaseException) -> str:
     if isinstance(error, errors.MissingExtra):
         return error.hint
     own = clean(getattr(error, "hint", ""))
+    paid = _paid_hint(ledger) if ledger is not None else ""
+    if paid:
+        kept = own if isinstance(error, errors.ProviderError | errors.TaskFailed) else ""
+        return f"{kept} {paid}".strip()
     return own or next((advice for cls, advice in _ADVICE if isinstance(error, cls)), "")
+
+
+def _paid_hint(ledger: Ledger) -> str:
+    """How to go on with what is there already; ``""`` when there is nothing."""
+    for token in ledger.open:
+        return _going_on(token, ledger)
+    if "avatar" in ledger.made:
+        return (
+            f"The avatar is made: go on with --avatar {ledger.made['avatar']} in place of --image or --video."
+        )
+    return ""
+
+
+def _going_on(token: str, ledger: Ledger) -> str:
+    if token in ledger.ended:
+        return f"The task is finished. Save its result: avatarkit task download {token} -o FILE"
+    return f"The task goes on. Resume: avatarkit task wait {token}"
 
 
 def _doubt_hint(error: errors.SubmissionInDoubt) -> str:
@@ -167,13 +194,18 @@ def tell(error: BaseException, invocation: Invocation) -> Exit:
     known = isinstance(error, errors.AvatarKitError | OSError)
     what = clean(str(error)) or type(error).__name__
     output.warn(f"avatarkit: {what}" if known else f"avatarkit: {type(error).__name__}: {what}")
-    advice = hint(error)
+    advice = hint(error, invocation.ledger)
     if not known and not invocation.debug:
-        advice = "This should not happen. Run it again with --debug and report what it shows."
+        report = (
+            "Report it"
+            if invocation.ledger.accepted
+            else "Run it again with --debug and report what it shows"
+        )
+        advice = f"This should not happen. {report}. {advice}".rstrip()
     if advice:
         output.warn(f"  {advice}")
-    _tell_ledger(invocation.ledger, told=getattr(error, "token", ""))
-    return exit_code(error)
+    _tell_ledger(invocation.ledger, told=advice)
+    return exit_code(error, invocation.ledger)
 
 
 def _tell_ledger(ledger: Ledger, *, told: str = "") -> None:
@@ -182,11 +214,9 @@ def _tell_ledger(ledger: Ledger, *, told: str = "") -> None:
 
 
 def ledger_lines(ledger: Ledger, *, told: str = "") -> list[str]:
-    """What was paid for or may have been, and how to go on with it; *told* is a token said already."""
+    """What was paid for or may have been, and how to go on with it; *told* was said already."""
     lines = [f"The new {name} is {value}" for name, value in ledger.made.items()]
-    lines += [
-        f"The task goes on. Resume: avatarkit task wait {token}" for token in ledger.open if token != told
-    ]
+    lines += [_going_on(token, ledger) for token in ledger.open if token not in told]
     for cut in ledger.cut_off:
         if cut.token and cut.token not in ledger.open:
             lines.append(f"The task goes on. Resume: avatarkit task wait {cut.token}")

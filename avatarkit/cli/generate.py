@@ -12,10 +12,20 @@ import typer
 from avatarkit import providers
 from avatarkit.cli import output
 from avatarkit.cli.invocation import Invocation, command
-from avatarkit.cli.options import BaseUrl, Force, Provider, Timeout, check_target, settle
+from avatarkit.cli.options import (
+    BaseUrl,
+    Force,
+    Output,
+    Provider,
+    Target,
+    Timeout,
+    as_target,
+    check_target,
+    settle,
+)
 from avatarkit.cli.progress import Board
 from avatarkit.cli.running import opened, operation, run
-from avatarkit.cli.tasks import about, file_facts, result
+from avatarkit.cli.tasks import about, file_facts, result, save
 from avatarkit.protocol.limits import MediaRule, TextRule
 from avatarkit.transport.preflight import check_media
 from avatarkit.transport.sources import as_source, is_url
@@ -37,7 +47,7 @@ class Job:
     audio: str | None
     title: str | None
     subtitles: bool
-    target: Path
+    target: Target
     timeout: float
     wait: bool
     force: bool
@@ -70,9 +80,7 @@ def generate(
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Name of the work.")] = None,
     subtitles: Annotated[bool, typer.Option("--subtitles", help="Burn the text into the video.")] = False,
-    target: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="File or folder to save to.")
-    ] = Path(),
+    output_to: Annotated[str, Output] = ".",
     timeout: Timeout = 3600.0,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for the video, or only print the task's token.")
@@ -87,8 +95,8 @@ def generate(
     """
     job = Job(
         provider=provider, avatar=avatar, image=image, video=video, voice=voice, text=text, text_file=text_file,
-        audio=audio, title=title, subtitles=subtitles, target=target, timeout=timeout, wait=wait, force=force,
-        base_url=base_url,
+        audio=audio, title=title, subtitles=subtitles, target=as_target(output_to), timeout=timeout,
+        wait=wait, force=force, base_url=base_url,
     )  # fmt: skip
     job = _checked(job)
     told = run(invocation, lambda: _generate(invocation, job))
@@ -171,6 +179,8 @@ async def _generate(invocation: Invocation, job: Job) -> dict[str, Any]:
         ledger.tell = lambda token: (output.warn if invocation.quiet else board.say)(
             f"submitted, token: {token}"
         )
+        for name in _operations(job):  # an avatar must not be paid for when the video cannot be made
+            operation(client, name)
         avatar = job.avatar or await _clone(invocation, job, client, board)
         row = board.row(job.title or "video")
         task = await _submit(job, client, avatar, board, row)
@@ -178,9 +188,14 @@ async def _generate(invocation: Invocation, job: Job) -> dict[str, Any]:
         if not job.wait:
             return about(task) | told
         made = await board.follow(task, job.title or "video", row, timeout=job.timeout)
-        saved = await made.save(job.target, overwrite=job.force, progress=board.transfer(row, "down"))
+        saved = await save(made, job.target, force=job.force, progress=board.transfer(row, "down"))
         ledger.done(task.to_token())
         return about(task) | result(made) | file_facts(saved) | told
+
+
+def _operations(job: Job) -> list[str]:
+    cloning = [f"avatars.create_by_{kind}" for kind in ("image", "video") if getattr(job, kind) is not None]
+    return [*cloning, "videos.create_by_audio" if job.audio is not None else "videos.create_by_tts"]
 
 
 async def _clone(invocation: Invocation, job: Job, client: Any, board: Board) -> str:

@@ -21,20 +21,25 @@ class Ledger:
 
     Attributes:
         tell: called with a token as soon as its task was accepted.
+        accepted: tokens of everything that this run submitted with success.
         open: tokens of tasks whose result is not in hand yet, oldest first.
+        ended: tokens of those that ended well, so that only their result has to be fetched.
         made: facts worth money that later steps need, e.g. ``{"avatar": "…"}``.
         clients: the clients that were opened; they know submissions that were cut off.
 
     """
 
     tell: Callable[[str], None] = lambda token: None
+    accepted: list[str] = attrs.field(factory=list)
     open: list[str] = attrs.field(factory=list)
+    ended: set[str] = attrs.field(factory=set)
     made: dict[str, str] = attrs.field(factory=dict)
     clients: list[Any] = attrs.field(factory=list)
 
     def heard(self, event: Event) -> None:
         """A client's hook."""
         if isinstance(event, SubmissionSettled) and event.token:
+            self.accepted.append(event.token)
             self.open.append(event.token)
             self.tell(event.token)
 

@@ -87,6 +87,8 @@ def _list(
             return list(found.items), found.more
 
     items, more = run(invocation, main)
+    if group == "voices" and not items and asked["kind"] == _KINDS[VoiceKind.OWN]:
+        output.note(invocation, "There are none of your own here; the provider's: --kind public")
     if invocation.json:
         output.write_json({"provider": provider, group: [_plain(item) for item in items], "more": more})
         return

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import uuid
 from pathlib import Path
 from typing import Annotated
 
+import attrs
 import typer
 
 from avatarkit.errors import InvalidRequest
 from avatarkit.transport.names import safe_name
+from avatarkit.transport.partfile import PartFile
 
 Provider = Annotated[str, typer.Option("--provider", metavar="NAME", help="Whose API, e.g. hifly.")]
 BaseUrl = Annotated[
@@ -20,26 +24,49 @@ Timeout = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 Token = Annotated[str, typer.Argument(metavar="TOKEN", help="What a submission printed; begins with avk1.")]
+Output = typer.Option(
+    "--output", "-o", metavar="FILE", help="File, or folder (with a slash at its end if new)."
+)
 
 
-def check_target(path: Path, *, force: bool, title: str | None = None) -> list[str]:
-    """What speaks against saving to *path*, found before anything is paid for.
+@attrs.frozen
+class Target:
+    """Where to save to: a file, or a folder in which the file gets a name of its own."""
 
-    *path* may be a folder; then the file is named after *title*, if there is one.
+    path: Path
+    folder: bool
+
+
+def as_target(text: str) -> Target:
+    """*text* as a target; one that exists as a folder, or ends with a slash, is a folder."""
+    folder = text.endswith(("/", os.sep))
+    with contextlib.suppress(OSError):  # a name that is too long, for one; the trial tells
+        folder = folder or Path(text).is_dir()
+    return Target(Path(text), folder)
+
+
+def check_target(target: Target, *, force: bool, title: str | None = None) -> list[str]:
+    """What speaks against saving to *target*, found by really trying it before anything is paid for.
+
+    In a folder the file is named after *title*, if there is one. What the trial makes is removed again.
     """
-    target = path
-    if path.is_dir():
-        if not title:
-            return [] if os.access(path, os.W_OK) else [f"output: {path} cannot be written to"]
-        target = path / f"{safe_name(title, default='result')}.mp4"
-    if target.exists() and not force:
-        return [f"output: {target} exists; --force replaces it"]
-    parent = target.parent
-    while not parent.exists() and parent != parent.parent:
-        parent = parent.parent
-    if not parent.is_dir():
-        return [f"output: {parent} is not a folder"]
-    return [] if os.access(parent, os.W_OK) else [f"output: {parent} cannot be written to"]
+    path = target.path
+    if target.folder:
+        path /= f"{safe_name(title or '', default=f'avatarkit-{uuid.uuid4().hex}')}.mp4"
+    if os.path.lexists(path) and not force:
+        return [f"output: {path} exists; --force replaces it"]
+    absent: list[Path] = []
+    try:
+        absent += [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+        # Permission bits do not tell what a mount, a quota or /proc will say.
+        PartFile.acquire(path, overwrite=force, digest=False).close()
+    except (InvalidRequest, OSError) as error:
+        return [f"output: {error}"]
+    finally:
+        for folder in absent:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+    return []
 
 
 def settle(problems: list[str]) -> None:

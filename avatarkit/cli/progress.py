@@ -107,6 +107,8 @@ class Board:
             self._update(row, state="failed")
             raise
         finally:
+            if task.done:
+                self._invocation.ledger.ended.add(task.to_token())
             if row is not None:
                 self._followed.pop(row, None)
 

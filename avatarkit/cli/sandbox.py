@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avatarkit import providers, studio
+from avatarkit import providers
 from avatarkit.cli import output
+from avatarkit.cli.extras import studio_remark
 from avatarkit.cli.failures import Interrupted
 from avatarkit.cli.invocation import Invocation, command
 from avatarkit.cli.running import run
@@ -135,11 +136,6 @@ def _announce(invocation: Invocation, made: AsyncSandbox) -> None:
     output.line(f"sandbox page: {made.url}/")
     for text in export_lines(variables.items()):
         output.line(text)
-    lacking = studio.missing()
-    if lacking:
-        output.note(
-            invocation,
-            f"results are plain test pictures (missing: {', '.join(lacking)}); for talking avatars: "
-            'python -m pip install "avatarkit[studio]"',
-        )
+    if remark := studio_remark():
+        output.note(invocation, remark)
     output.note(invocation, "Ctrl-C ends it")

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from avatarkit.cli import output
 from avatarkit.cli.invocation import Invocation, command
-from avatarkit.cli.options import BaseUrl, Force, Timeout, Token, check_target, settle
+from avatarkit.cli.options import (
+    BaseUrl,
+    Force,
+    Output,
+    Target,
+    Timeout,
+    Token,
+    as_target,
+    check_target,
+    settle,
+)
 from avatarkit.cli.progress import Board
 from avatarkit.cli.running import opened, run
-from avatarkit.errors import InvalidRequest, WaitTimeout
+from avatarkit.errors import AvatarKitError, DownloadFailed, InvalidRequest, WaitTimeout
+from avatarkit.events import ProgressHook
 from avatarkit.models import Avatar, Kind, Voice
 from avatarkit.protocol.handle import from_token
 from avatarkit.transport.download import Downloaded
 
 _FILES = (Kind.VIDEO, Kind.AUDIO)
-Target = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File or folder to save to.")]
-MaybeTarget = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="File or folder to save to.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -74,12 +80,13 @@ def wait(
     *,
     token: Token,
     timeout: Timeout = 3600.0,
-    target: MaybeTarget = None,
+    output_to: Annotated[str | None, Output] = None,
     force: Force = False,
     base_url: BaseUrl = None,
 ) -> None:
     """Wait until a task ends; with -o save what it made. Free."""
     handle = from_token(token)
+    target = None if output_to is None else as_target(output_to)
     if target is not None:
         _check(handle.kind, target, handle.marker, force=force)
 
@@ -92,7 +99,7 @@ def wait(
                 made = await board.follow(task, task.marker or task.id, row, timeout=timeout)
                 told = about(task) | result(made)
                 if target is not None:
-                    saved = await made.save(target, overwrite=force, progress=board.transfer(row, "down"))
+                    saved = await save(made, target, force=force, progress=board.transfer(row, "down"))
                     told |= file_facts(saved)
             invocation.ledger.done(task.to_token())
             return told
@@ -107,10 +114,16 @@ def wait(
 
 
 def download(
-    invocation: Invocation, *, token: Token, target: Target, force: Force = False, base_url: BaseUrl = None
+    invocation: Invocation,
+    *,
+    token: Token,
+    output_to: Annotated[str, Output],
+    force: Force = False,
+    base_url: BaseUrl = None,
 ) -> None:
     """Save what a finished task made. Free; works again as long as the provider keeps the result."""
     handle = from_token(token)
+    target = as_target(output_to)
     _check(handle.kind, target, handle.marker, force=force)
 
     async def main() -> dict[str, Any]:
@@ -122,9 +135,12 @@ def download(
                     f"the {task.kind} is not finished: {task.status}", token=task.to_token(), task_id=task.id
                 )
             made = await task.wait()
+            invocation.ledger.open.append(task.to_token())
+            invocation.ledger.ended.add(task.to_token())
             async with Board(invocation) as board:
                 hook = board.transfer(board.row(task.marker or task.id), "down")
-                saved = await made.save(target, overwrite=force, progress=hook)
+                saved = await save(made, target, force=force, progress=hook)
+            invocation.ledger.done(task.to_token())
             return about(task) | result(made) | file_facts(saved)
 
     told = run(invocation, main)
@@ -134,13 +150,32 @@ def download(
         output.line(told["path"])
 
 
-def _check(kind: Kind, target: Path, title: str, *, force: bool) -> None:
+def _check(kind: Kind, target: Target, title: str, *, force: bool) -> None:
     if kind not in _FILES:
         raise InvalidRequest(
             f"the task makes {'an' if kind is Kind.AVATAR else 'a'} {kind}, which is no file to save",
             hint="Leave -o away: avatarkit task wait TOKEN prints its id.",
         )
     settle(check_target(target, force=force, title=title))
+
+
+async def save(made: Any, target: Target, *, force: bool, progress: ProgressHook) -> Downloaded:
+    """Save what a task made; a folder is made if it is new.
+
+    Raises:
+        DownloadFailed: also for what :meth:`AsyncArtifact.save` calls an invalid request. The task was paid for and
+            asked for its result by then, so nobody may be told that nothing was sent.
+
+    """
+    try:
+        if target.folder:
+            target.path.mkdir(parents=True, exist_ok=True)
+        saved: Downloaded = await made.save(target.path, overwrite=force, progress=progress)
+    except (InvalidRequest, OSError) as error:
+        if isinstance(error, AvatarKitError) and not isinstance(error, InvalidRequest):
+            raise
+        raise DownloadFailed(f"the result is not saved: {error}") from error
+    return saved
 
 
 def result(made: Any) -> dict[str, Any]:

@@ -172,6 +172,9 @@ class TextRule:
             problems.append(f"{field}: {_count(len(text.strip()))} found, at least {self.min_chars} allowed")
         if self.max_chars is not None and len(text) > self.max_chars:
             problems.append(f"{field}: {_count(len(text))} found, at most {self.max_chars} allowed")
+        odd = next((char for char in text if char == "\0" or "\ud800" <= char <= "\udfff"), None)
+        if odd is not None:
+            problems.append(f"{field}: character U+{ord(odd):04X} found, only text that can be sent allowed")
         tag = None if self.html_allowed else _TAG.search(text)
         if tag is not None:
             shown = tag[0] if len(tag[0]) <= 40 else f"{tag[0][:40]}…"

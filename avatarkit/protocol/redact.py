@@ -11,7 +11,7 @@ _QUERY = re.compile(r"(?i)(https?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{4,}")
 _PAIR = re.compile(
     r"(?i)\b(access_token|token|api[_-]?key|secret|signature|sign|ossaccesskeyid|authorization)"
-    r"([\"']?\s*[=:]\s*[\"']?)[^\s&\"',;}]+"
+    r"([\"']?=[\"']?|[\"']?\s*:\s*[\"'])[^\s&\"',;}]+"
 )
 _USERINFO = re.compile(r"(?i)(https?://)[^/\s@]+@")
 
@@ -49,7 +49,7 @@ class Secret:
 def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
     """*text* without query strings, bearer tokens, user names in URLs and the given secrets."""
     for secret in secrets:
-        if len(secret.reveal()) >= 4:
+        if len(secret.reveal()) >= 8:  # a shorter one would garble plain words, and no vendor gives such
             text = text.replace(secret.reveal(), "***")
     text = _USERINFO.sub(r"\1***@", text)
     text = _QUERY.sub(r"\1?***", text)

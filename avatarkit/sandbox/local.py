@@ -165,7 +165,10 @@ class AsyncSandbox:
                 await self._renderer.aclose()
         finally:
             if self._store is not None:
-                await in_thread(self._store.remove)
+                try:
+                    await in_thread(self._store.remove)
+                except RuntimeError:  # at interpreter exit there are no threads to be had
+                    self._store.remove()
 
     # --- where it is
 

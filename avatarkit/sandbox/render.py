@@ -61,7 +61,7 @@ class Renderer:
             if mode == "plain":
                 _log.warning(
                     "results are plain pictures; for talking avatars: "
-                    "python -m pip install 'avatarkit[studio]' (missing: %s)",
+                    "python -m pip install '.[studio]' (missing: %s)",
                     ", ".join(studio.missing()),
                 )
         self.mode: Mode = mode

@@ -82,7 +82,7 @@ def __getattr__(name: str) -> Any:
     if lacking:
         raise MissingExtra(
             f"avatarkit.studio.{name} needs {', '.join(lacking)}",
-            hint='Install it: python -m pip install "avatarkit[studio]"',
+            hint='In avatarkit\'s folder: python -m pip install ".[studio]"',
         )
     value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     globals()[name] = value

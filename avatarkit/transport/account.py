@@ -93,6 +93,7 @@ class Account:
     uploads: UploadCache = attrs.field(init=False)
     held: dict[str, Watched] = attrs.field(factory=dict, init=False)
     detached: deque[Attempt] = attrs.field(factory=lambda: deque(maxlen=10_000), init=False)
+    abandoned: deque[Watched] = attrs.field(factory=lambda: deque(maxlen=10_000), init=False)
     resumed: WeakValueDictionary[tuple[Kind, str], Watched] = attrs.field(
         factory=WeakValueDictionary, init=False
     )
@@ -299,6 +300,9 @@ class Account:
         )
         if attempt.detached:
             self._log_detached(attempt)
+        elif record is not None and _logger.isEnabledFor(logging.INFO):
+            name, token_text = attempt.ticket.endpoint, token or to_token(self.handle(record))
+            _logger.info("%s %s: accepted; its token is %s", self.spec.name, name, token_text)
         if self.hooks and outcome is not Outcome.TRY_LATER:
             self.emit(
                 SubmissionSettled(
@@ -310,6 +314,26 @@ class Account:
                     marker=attempt.marker,
                     detached=attempt.detached,
                 )
+            )
+
+    def name_task(self, error: BaseException, record: Watched) -> None:
+        """Have *error* say which task goes on, so that nothing that was paid for is lost with it."""
+        token = to_token(self.handle(record))
+        if isinstance(error, AvatarKitError) and not error.token:
+            error.token = token
+        note = f"{self.spec.name} task {record.task_id}: go on with the token {token}"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+    def abandon(self, record: Watched) -> None:
+        """The caller was interrupted before it got the handle of *record*: keep it, and say so."""
+        if record not in self.abandoned:
+            self.abandoned.append(record)
+            _logger.warning(
+                "%s: the caller was interrupted as task %s was accepted; go on with the token %s",
+                self.spec.name,
+                record.task_id,
+                to_token(self.handle(record)),
             )
 
     def _log_detached(self, attempt: Attempt) -> None:
@@ -343,3 +367,14 @@ class Account:
                 token=token,
                 error=attempt.error,
             )
+        for record in self.abandoned:
+            ticket = Ticket(
+                provider=self.spec.name,
+                endpoint="",
+                kind=record.kind.kind.value,
+                account=self.fingerprint,
+                marker=record.marker,
+                sent_at=record.born_wall,
+            )
+            token = to_token(self.handle(record))
+            yield DetachedSubmission(ticket=ticket, outcome=Outcome.ACCEPTED.value, token=token)

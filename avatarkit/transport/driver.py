@@ -128,10 +128,12 @@ class Driver:
         except AvatarKitError as error:
             self._observe(endpoint, attempt, 0, began, str(error))
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - _failure raises again what is none of the network's
             failure = self._failure(endpoint, error)
             self._observe(endpoint, attempt, 0, began, str(failure))
-            raise failure from error
+            # aiohttp's errors may quote a proxy's URL with its password; such a cause is not shown.
+            clean = self._account.scrub(f"{error!r} {error}") == f"{error!r} {error}"
+            raise failure from (error if clean else None)
         if observed:
             self._observe(endpoint, attempt, response.status, began, "")
         return response

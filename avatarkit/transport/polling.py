@@ -93,10 +93,10 @@ class PollHub:
             return False
         self.adopt(record)
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        record.enlist(future, change=change)
-        self.watch(record)
         if timeout is not None:
             self._wheel.add(timeout, future)
+        record.enlist(future, change=change)
+        self.watch(record)
         try:
             return await future
         finally:

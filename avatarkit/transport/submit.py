@@ -124,6 +124,8 @@ class Submitter:
         began = clock.monotonic()
         limit = options.timeout or account.timeouts.call
         deadline = began + limit if limit is not None else math.inf
+        slot = account.timeouts.slot
+        last = deadline if slot is None else min(deadline, began + slot)
         body = encode(request.body or {})
         sends, error, cured = 0, None, False
         while True:
@@ -145,14 +147,14 @@ class Submitter:
             sends += 1
             went_out = False
             while not went_out:
-                await self._wait_for_slot(attempt, min(deadline, began + account.timeouts.slot))
+                await self._wait_for_slot(attempt, last)
                 went_out = await self._exchange(attempt)
             if attempt.outcome is Outcome.ACCEPTED and attempt.record is not None:
                 return attempt.record
             error = attempt.error or AvatarKitError("no outcome")
             delay = self._again(attempt, error, sends, options)
             cured = attempt.cured
-            if delay is None or clock.monotonic() + delay > min(deadline, began + account.timeouts.slot):
+            if delay is None or clock.monotonic() + delay > last:
                 raise error
             account.emit(
                 RetryScheduled(
@@ -331,7 +333,8 @@ class Submitter:
         self._settle(attempt, accepted, error, sent=mark.sent)
         if isinstance(error, InsufficientCredits):
             account.broke = (account.clock.monotonic(), error)
-        if isinstance(error, RateLimited):
+        if isinstance(error, ProviderError) and (isinstance(error, RateLimited) or error.http_status == 429):
+            # Also when the 429 leaves a doubt about this one: the others must not run into the same wall.
             self._driver.limiter.cool_down(error.retry_after or self._driver.backoff(attempt.number))
 
     def _settle(

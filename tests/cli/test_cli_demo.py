@@ -52,7 +52,7 @@ def test_demo_without_the_studio(run: Run, tmp_path: Path, monkeypatch: pytest.M
     out = tmp_path / "demo"
     ran = run("demo", "--out", str(out), "--clips", "1")
     assert ran.code == 0, ran.err
-    assert 'python -m pip install "avatarkit[studio]"' in ran.err
+    assert 'python -m pip install ".[studio]"' in ran.err
     assert "demo-1-en" in ran.out
     assert ran.out.splitlines()[-1] == (
         f"1 video is in {out}. Next, a local API for your own code: avatarkit sandbox"

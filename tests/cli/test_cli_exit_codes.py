@@ -13,6 +13,8 @@ from commandline import REPOSITORY, SECRET, Box, Ran, token_in
 
 from avatarkit import cli
 from avatarkit.cli.failures import Exit, exit_code, hint
+from avatarkit.cli.invocation import Ledger
+from avatarkit.cli.progress import Board
 from avatarkit.errors import (
     AuthenticationError,
     AvatarKitError,
@@ -101,6 +103,14 @@ def test_help_documents_the_codes(run: Run) -> None:
         assert str(code.value) in text
         assert f"{code.value}" in documented
     assert "Exit codes" in text
+
+
+def test_help_shows_flags_without_a_value(run: Run) -> None:
+    """Flags take no value, and the help does not show one; -h stays."""
+    for arguments in ([], ["generate"], ["task", "wait"]):
+        text = run(*arguments, "--help").out
+        assert "bool" not in text.lower()
+        assert "-h" in text
 
 
 def test_unforeseen_error_is_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +277,63 @@ def test_failed_download_is_six_and_keeps_the_token(run: Run, box: Box, tmp_path
     assert run("task", "download", token, "-o", str(target)).code == 0
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_unwritable_after_paying_is_six(
+    run: Run, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    """A target that goes bad while the video is made: code 6 and ``task download``, never code 2 or a second try."""
+    target = tmp_path / "out" / "x.mp4"
+    real = Board.follow
+
+    async def follow(*given: Any, **named: Any) -> Any:
+        made = await real(*given, **named)
+        (tmp_path / "out").write_text("in the way")
+        return made
+
+    monkeypatch.setattr(Board, "follow", follow)
+    ran = run(*box.speak(), "-o", str(target), *flags)
+    token = token_in(ran.err)
+    assert ran.code == 6
+    assert (
+        ran.err.count(f"The task is finished. Save its result: avatarkit task download {token} -o FILE") == 1
+    )
+    for words in ("again", "goes on", "nothing was sent"):
+        assert words not in ran.err
+    if flags:
+        assert ran.error["tokens"] == [token]
+        assert ran.error["type"] == "DownloadFailed"
+        assert f"avatarkit task download {token}" in ran.error["hint"]
+    (tmp_path / "out").unlink()
+    assert run("task", "download", token, "-o", str(target)).code == 0
+
+
+def test_local_fault_after_a_clone_is_not_two(run: Run, box: Box, tmp_path: Path) -> None:
+    """Once an avatar was accepted no error is code 2, and none advises to clone it again."""
+    ledger = Ledger(accepted=["avk1.x"], made={"avatar": "av-1"})
+    for error in (InvalidRequest("x"), ConfigurationError("x"), UnsupportedOperation("x"), UploadFailed("x")):
+        assert exit_code(error, ledger) == 6
+        assert (
+            hint(error, ledger)
+            == "The avatar is made: go on with --avatar av-1 in place of --image or --video."
+        )
+    assert exit_code(InvalidRequest("x"), Ledger()) == 2
+
+
+def test_a_fault_after_paying_is_not_run_again(
+    run: Run, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug that shows after the submission does not advise to run the billed command again."""
+
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise KeyError("x")
+
+    monkeypatch.setattr(Board, "follow", broken)
+    ran = run(*box.speak(), "-o", str(tmp_path / "x.mp4"))
+    assert ran.code == 1
+    assert "again" not in ran.err
+    assert f"Resume: avatarkit task wait {token_in(ran.err)}" in ran.err
+
+
 def test_timeout_is_seven_and_keeps_the_token(run: Run, start_box: Start, tmp_path: Path) -> None:
     """When the time runs out: code 7 and the command that goes on, told once."""
     box = start_box(run_seconds=float("inf"))
@@ -310,7 +377,7 @@ def test_missing_packages(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert 'python -m pip install "avatarkit[cli]"' in err
+    assert 'python -m pip install ".[cli]"' in err
     assert cli.main(["credits", "--json"]) == 1
     assert '"MissingExtra"' in capsys.readouterr().out
 

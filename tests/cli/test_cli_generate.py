@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import wave
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from commandline import Box, Ran, token_in
+
+from avatarkit.cli.options import as_target, check_target
 
 Run = Callable[..., Ran]
 
@@ -168,16 +171,52 @@ def test_existing_file_is_found_before_paying(run: Run, box: Box, tmp_path: Path
 def test_bad_targets_are_found_before_paying(
     run: Run, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A target below a file, or in a folder that cannot be written to, stops the command before anything is sent."""
+    """A target that cannot be written, whatever its permission bits say, stops the command before anything is sent."""
     (tmp_path / "file").write_bytes(b"x")
+    real = os.open
+
+    def sealed(path: object, flags: int, *more: object, **named: object) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return real(path, flags, *more, **named)  # type: ignore[arg-type]
+
     assert run(*box.speak(), "-o", str(tmp_path / "file" / "out.mp4")).code == 2
-    # A test may run as root, who may write anywhere.
-    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
-    for target in (tmp_path, tmp_path / "new" / "out.mp4"):
-        ran = run(*box.speak(), "-o", str(target))
-        assert ran.code == 2
-        assert "cannot be written to" in ran.err
-    assert box.sandbox.tasks() == []
+    assert run(*box.speak(), "-o", f"{tmp_path}/file/").code == 2
+    assert run(*box.speak(), "-o", str(tmp_path / ("x" * 300))).code == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", sealed)
+        for target in (
+            str(tmp_path),
+            str(tmp_path / "out.mp4"),
+            str(tmp_path / "new" / "out.mp4"),
+            f"{tmp_path}/a/b/",
+        ):
+            ran = run(*box.speak(), "-o", target)
+            assert ran.code == 2
+            assert "cannot be written" in ran.err
+    assert not box.sandbox.seen.requests
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_trial_keeps_what_was_fetched(tmp_path: Path) -> None:
+    """Trying a target neither leaves anything behind nor touches what an earlier download got."""
+    part, note = tmp_path / "x.mp4.part", tmp_path / "x.mp4.part.json"
+    part.write_bytes(b"half")
+    note.write_text('{"validator": "\\"tag\\"", "total": 8}')
+    for target in ("x.mp4", "new/y.mp4", "other/"):
+        assert check_target(as_target(f"{tmp_path}/{target}"), force=False) == []
+    assert {path.name for path in tmp_path.iterdir()} == {part.name, note.name}
+    assert part.read_bytes() == b"half"
+
+
+@pytest.mark.parametrize("name", ["new/", "a/b/"])
+def test_a_slash_makes_a_folder(run: Run, box: Box, tmp_path: Path, name: str) -> None:
+    """A target with a slash at its end is a folder, which is made, and the file gets a name with its suffix."""
+    ran = run(*box.speak(), "-o", f"{tmp_path}/{name}", "--title", "morning")
+    assert (ran.code, ran.out) == (0, f"{tmp_path / name / 'morning.mp4'}\n")
+    token = token_in(ran.err)
+    assert run("task", "wait", token, "-o", f"{tmp_path}/w/").out == f"{tmp_path}/w/morning.mp4\n"
+    assert run("task", "download", token, "-o", f"{tmp_path}/d/").out == f"{tmp_path}/d/morning.mp4\n"
 
 
 def test_folder_as_target_names_the_file(run: Run, box: Box, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from commandline import SECRET, Box, Ran
 
 import avatarkit
+from avatarkit.cli import extras
 from avatarkit.cli.output import printable
 
 Run = Callable[..., Ran]
@@ -58,6 +59,15 @@ def test_voices(run: Run, box: Box) -> None:
     assert public[0]["id"] == box.stock("voice")
     assert "demo_url" not in public[0]
     assert box.stock("voice") in run("voices", "list", "--kind", "public").out
+
+
+def test_no_voices_of_ones_own(run: Run, box: Box) -> None:
+    """An empty list of one's own voices says where the public ones are, on standard error only."""
+    assert "--kind public" in run("voices", "list").err
+    ran = run("voices", "list", "--json")
+    assert (ran.document["voices"], "--kind public" in ran.err) == ([], True)
+    assert run("voices", "list", "--quiet").err == ""
+    assert "--kind public" not in run("voices", "list", "--kind", "public", "--size", "1", "--page", "99").err
 
 
 def test_pipes_keep_ids_whole(run: Run, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +139,19 @@ def test_doctor_names_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(doctor, "version", lambda name: None if name == "av" else real(name))
     ran = run("doctor", "--offline")
     assert ran.code == 0
-    assert 'missing av; python -m pip install "avatarkit[studio]"' in ran.out
+    assert 'missing av; python -m pip install ".[studio]"' in ran.out
+
+
+def test_doctor_names_the_font(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no font has Chinese characters, the package with one is named; with a font it is not."""
+    from avatarkit.studio import fonts
+
+    assert "pylopdf" not in run("doctor", "--offline").out
+    monkeypatch.setattr(fonts, "_files", tuple)
+    assert "missing pylopdf-fonts-zh-cn; python -m pip" in run("doctor", "--offline").out
+    assert extras.studio_remark().startswith(
+        "Chinese subtitles will lack their characters (missing: pylopdf-"
+    )
 
 
 def test_reader_that_goes_away(launch: Callable[..., object], box: Box, tmp_path: object) -> None:

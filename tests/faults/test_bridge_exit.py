@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from avatarkit._bridge import process
+from avatarkit.settings import Timeouts
+
 PRELUDE = """
 import faulthandler; faulthandler.dump_traceback_later(30, exit=True)
 import asyncio, atexit, os, sys, threading, time
@@ -240,3 +243,25 @@ lease.run(work)
     )
     assert done.stdout.splitlines() == ["clean-up", "closed"]
     assert "KeyboardInterrupt" in done.stderr
+
+
+def test_exit_waits_as_long_as_a_submission_may_take() -> None:
+    """A program that ends during a submission does not leave a doubt where an answer was still to come."""
+    assert Timeouts().submit <= process.EXIT_GRACE
+
+
+def test_ctrl_c_ends_the_wait_at_exit() -> None:
+    """SIGINT while a closer hangs at exit: what still runs is cancelled, and the program ends at once."""
+    done = run("""
+import signal
+main = threading.main_thread().ident
+async def never():
+    try:
+        signal.pthread_kill(main, signal.SIGINT)
+        await asyncio.Event().wait()
+    finally:
+        say("cancelled")
+lease.close_with(never)
+lease.run(ok)
+""")
+    assert done.stdout.split() == ["cancelled"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import dis
 import gc
@@ -31,6 +32,9 @@ from avatarkit._bridge import (
 )
 from avatarkit._bridge import (
     lease as lease_module,
+)
+from avatarkit._bridge import (
+    twins as twins_module,
 )
 from avatarkit.errors import BridgeError, ClientClosed, WouldDeadlock
 
@@ -1109,3 +1113,122 @@ def test_a_client_that_cannot_be_entered_is_closed() -> None:
         wrap(thing, lease)._arrive(thing.fail)
     assert thing.closed == 1
     assert bridge_threads() == []
+
+
+# ---- what a call made for a caller that leaves
+
+
+class Made:
+    """What a submission gives: it must be kept, or told that nobody keeps it."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.told: list[int] = []
+        self.error = error
+
+    def abandoned(self) -> None:
+        self.told.append(threading.get_ident())
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize("shape", ["alone", "list", "tuple"])
+@pytest.mark.parametrize("error", [None, OSError("no books")])
+def test_a_caller_that_leaves_hands_over_what_was_made(
+    lease: Lease, shape: str, error: Exception | None
+) -> None:
+    """An error in the caller after the coroutine's end: the value is told, once, on the loop, and may fail at it."""
+    made = Made(error)
+
+    async def submit(hook: Any) -> Any:
+        hook()
+        return {"alone": made, "list": [1, made], "tuple": (made,)}[shape]
+
+    def leave() -> None:
+        lease.run(answer)  # when this is done so is the call, whose value is there
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lease.run(submit, lease.callback(leave))
+    assert made.told == [lease.run(here)]
+
+
+def test_a_value_that_comes_in_spite_of_the_cancellation_is_handed_over(lease: Lease) -> None:
+    """A coroutine that answers after its caller left: the value is told before the caller goes on."""
+    made = Made()
+
+    async def submit(hook: Any) -> Made:
+        hook()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return made
+
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lease.run(submit, lease.callback(leave))
+    assert len(made.told) == 1
+
+
+def test_a_value_that_comes_after_a_second_interrupt_is_handed_over(lease: Lease) -> None:
+    """The caller gave up waiting even for the clean-up: what comes then is told all the same."""
+    main = threading.main_thread().ident
+    assert main is not None
+    made = Made()
+    events: queue.SimpleQueue[asyncio.Event] = queue.SimpleQueue()
+
+    async def stubborn() -> Made:
+        event = asyncio.Event()
+        events.put(event)
+        signal.pthread_kill(main, signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            signal.pthread_kill(main, signal.SIGINT)
+            await event.wait()
+        return made
+
+    async def release(event: asyncio.Event) -> None:
+        event.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        lease.run(stubborn)
+    assert made.told == []
+    lease.run(release, events.get())
+    lease.run(asyncio.sleep, 0)
+    assert len(made.told) == 1
+
+
+def test_a_value_that_was_returned_is_not_told(lease: Lease) -> None:
+    """What the caller got is the caller's, dropped or not, whatever ends the client."""
+    made = Made()
+
+    async def submit() -> Made:
+        return made
+
+    assert lease.run(submit) is made
+    lease.close()
+    assert made.told == []
+
+
+def test_what_cannot_be_wrapped_is_handed_over(lease: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error between the answer and its blocking twin: the caller has nothing, so the value is told."""
+    made = Made()
+
+    class AsyncMaker:
+        async def make(self) -> Made:
+            return made
+
+    class Maker(Blocking):
+        _twin_of: ClassVar[Any] = AsyncMaker
+
+    def broken(value: Any, lease: Lease) -> Any:
+        raise KeyboardInterrupt
+
+    maker = Maker._wrap(AsyncMaker(), lease)
+    assert maker._obtain(maker._async.make) is made
+    assert made.told == []
+    monkeypatch.setattr(twins_module, "wrap", broken)
+    with pytest.raises(KeyboardInterrupt):
+        maker._obtain(maker._async.make)
+    assert len(made.told) == 1

@@ -220,7 +220,11 @@ class Method:
             maker = "cls" if "classmethod" in self.marks else "type(self)"
             yield f"    return {maker}._wrap({call}, {lease})"
         else:
-            yield f"    {self._local('result')}: {self.types.text(gives)} = wrap({call}, {lease})"
+            # In one call: between two Ctrl-C could strike, and what was made would be nobody's.
+            made, run = f"wrap({call}, {lease})", f"{lease}.run("
+            if call.startswith(run) and lease == "self._lease":
+                made = f"self._obtain({call.removeprefix(run)}"
+            yield f"    {self._local('result')}: {self.types.text(gives)} = {made}"
             yield f"    return {self._local('result')}"
 
     def _call(self) -> str:

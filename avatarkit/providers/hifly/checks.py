@@ -58,8 +58,8 @@ def one_of(field: str, value: int | None, allowed: tuple[int, ...], problems: li
     return value
 
 
-def page_numbers(page: int, size: int) -> None:
-    """Page and size of a list.
+def page_numbers(page: int, size: int, kind: int = 1) -> None:
+    """Page, size and kind of a list.
 
     Raises:
         InvalidRequest: one is not a positive number.
@@ -67,7 +67,7 @@ def page_numbers(page: int, size: int) -> None:
     """
     problems = [
         f"{field}: {value!r} found, a whole number of at least 1 allowed"
-        for field, value in (("page", page), ("size", size))
+        for field, value in (("page", page), ("size", size), ("kind", kind))
         if isinstance(value, bool) or not isinstance(value, int) or value < 1
     ]
     if problems:

@@ -144,8 +144,8 @@ class AsyncHiFlyAvatars(AsyncHiFlyResource):
         Source: the vendor's Chinese document, "query public avatars". There is no total: a full page may be the last.
 
         """
-        checks.page_numbers(page, size)
-        request = Request(ep.AVATAR_LIST, ep.read_avatars(page, size), ep.page_query(page, size, int(kind)))
+        checks.page_numbers(page, size, kind)
+        request = Request(ep.AVATAR_LIST, ep.read_avatars(page, size), ep.page_query(page, size, kind))
         return await self._account.call(request, options)
 
     async def iterate(
@@ -296,8 +296,8 @@ class AsyncHiFlyVoices(AsyncHiFlyResource):
         Source: the vendor's document, "query voices". There is no total: a full page may be the last.
 
         """
-        checks.page_numbers(page, size)
-        request = Request(ep.VOICE_LIST, ep.read_voices(page, size), ep.page_query(page, size, int(kind)))
+        checks.page_numbers(page, size, kind)
+        request = Request(ep.VOICE_LIST, ep.read_voices(page, size), ep.page_query(page, size, kind))
         return await self._account.call(request, options)
 
     async def iterate(

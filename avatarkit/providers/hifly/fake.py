@@ -130,7 +130,9 @@ class HiFlyFake:
         wait = world.throttle(account)
         if wait is not None:
             seconds = {"retry-after": str(max(1, math.ceil(wait)))}
-            return json_response({"message": "Too Many Requests"}, status=429, headers=seconds)
+            # Undocumented; in the vendor's own error shape it is a clear refusal. What a gateway would say is a fault.
+            body = {"code": 429, "message": "Too Many Requests", "request_id": ""}
+            return json_response(body, status=429, headers=seconds)
         try:
             return operation(Call(request, account, world, request_id))
         except Refused as refusal:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from avatarkit._bridge import wrap
 from avatarkit._sync.providers.guiji.resource import GuijiResource
 from avatarkit.events import ProgressHook
 from avatarkit.models import Avatar, Page
@@ -71,23 +70,20 @@ class GuijiAvatars(GuijiResource):
 
         Source: the vendor's document, 3.1. Whether a finished training's consent was verified shows in :meth:`get`.
         """
-        result: Task[Avatar] = wrap(
-            self._lease.run(
-                self._async.create,
-                video,
-                video_url=video_url,
-                authorize=authorize,
-                authorize_url=authorize_url,
-                authorize_text=authorize_text,
-                title=title,
-                training_id=training_id,
-                level=level,
-                compress=compress,
-                callback_url=callback_url,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Avatar] = self._obtain(
+            self._async.create,
+            video,
+            video_url=video_url,
+            authorize=authorize,
+            authorize_url=authorize_url,
+            authorize_text=authorize_text,
+            title=title,
+            training_id=training_id,
+            level=level,
+            compress=compress,
+            callback_url=callback_url,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from avatarkit._bridge import wrap
 from avatarkit._sync.providers.guiji.resource import GuijiResource
 from avatarkit.events import ProgressHook
 from avatarkit.models import Page, Voice
@@ -68,21 +67,18 @@ class GuijiVoices(GuijiResource):
 
         Source: the vendor's document, 4.1.
         """
-        result: Task[Voice] = wrap(
-            self._lease.run(
-                self._async.create,
-                audio,
-                audio_url=audio_url,
-                authorize=authorize,
-                authorize_url=authorize_url,
-                authorize_text=authorize_text,
-                title=title,
-                sex=sex,
-                callback_url=callback_url,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Voice] = self._obtain(
+            self._async.create,
+            audio,
+            audio_url=audio_url,
+            authorize=authorize,
+            authorize_url=authorize_url,
+            authorize_text=authorize_text,
+            title=title,
+            sex=sex,
+            callback_url=callback_url,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from avatarkit._bridge import wrap
 from avatarkit._sync.providers.guiji.resource import GuijiResource
 from avatarkit.events import ProgressHook
 from avatarkit.models import Avatar, Page, Voice
@@ -69,21 +68,18 @@ class GuijiVideos(GuijiResource):
 
         Source: the vendor's document, 5.1. ``sceneId`` is sent as text, as this one table has it.
         """
-        result: Task[Video] = wrap(
-            self._lease.run(
-                self._async.create,
-                audio,
-                avatar=avatar,
-                text=text,
-                voice=voice,
-                audio_url=audio_url,
-                title=title,
-                pn=pn,
-                callback_url=callback_url,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Video] = self._obtain(
+            self._async.create,
+            audio,
+            avatar=avatar,
+            text=text,
+            voice=voice,
+            audio_url=audio_url,
+            title=title,
+            pn=pn,
+            callback_url=callback_url,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 
@@ -153,11 +149,8 @@ class GuijiAudios(GuijiResource):
 
         Source: the vendor's document, 6.1.
         """
-        result: Task[Audio] = wrap(
-            self._lease.run(
-                self._async.create, voice=voice, text=text, callback_url=callback_url, options=options
-            ),
-            self._lease,
+        result: Task[Audio] = self._obtain(
+            self._async.create, voice=voice, text=text, callback_url=callback_url, options=options
         )
         return result
 

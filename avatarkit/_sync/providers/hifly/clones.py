@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from avatarkit._bridge import wrap
 from avatarkit._sync.providers.hifly.resource import HiFlyResource
 from avatarkit.events import ProgressHook
 from avatarkit.models import Avatar, Page, Snapshot, Voice
@@ -62,18 +61,15 @@ class HiFlyAvatars(HiFlyResource):
 
         Source: the vendor's Chinese document, "create video avatar".
         """
-        result: Task[Avatar] = wrap(
-            self._lease.run(
-                self._async.create_by_video,
-                video,
-                video_url=video_url,
-                file_id=file_id,
-                title=title,
-                aigc_flag=aigc_flag,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Avatar] = self._obtain(
+            self._async.create_by_video,
+            video,
+            video_url=video_url,
+            file_id=file_id,
+            title=title,
+            aigc_flag=aigc_flag,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 
@@ -110,19 +106,16 @@ class HiFlyAvatars(HiFlyResource):
 
         Source: the vendor's Chinese document, "create image avatar".
         """
-        result: Task[Avatar] = wrap(
-            self._lease.run(
-                self._async.create_by_image,
-                image,
-                image_url=image_url,
-                file_id=file_id,
-                title=title,
-                model=model,
-                aigc_flag=aigc_flag,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Avatar] = self._obtain(
+            self._async.create_by_image,
+            image,
+            image_url=image_url,
+            file_id=file_id,
+            title=title,
+            model=model,
+            aigc_flag=aigc_flag,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 
@@ -213,19 +206,16 @@ class HiFlyVoices(HiFlyResource):
 
         Source: the vendor's document, "create voice".
         """
-        result: Task[Voice] = wrap(
-            self._lease.run(
-                self._async.create,
-                audio,
-                audio_url=audio_url,
-                file_id=file_id,
-                title=title,
-                voice_type=voice_type,
-                languages=languages,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Voice] = self._obtain(
+            self._async.create,
+            audio,
+            audio_url=audio_url,
+            file_id=file_id,
+            title=title,
+            voice_type=voice_type,
+            languages=languages,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 

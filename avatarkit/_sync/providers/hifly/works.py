@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from avatarkit._bridge import wrap
 from avatarkit._sync.providers.hifly.resource import HiFlyResource
 from avatarkit.events import ProgressHook
 from avatarkit.models import Avatar, Snapshot, Subtitle, Voice
@@ -61,19 +60,16 @@ class HiFlyVideos(HiFlyResource):
 
         Source: the vendor's document, "video, text-driven".
         """
-        result: Task[Video] = wrap(
-            self._lease.run(
-                self._async.create_by_tts,
-                avatar=avatar,
-                voice=voice,
-                text=text,
-                title=title,
-                subtitle=subtitle,
-                pipeline=pipeline,
-                aigc_flag=aigc_flag,
-                options=options,
-            ),
-            self._lease,
+        result: Task[Video] = self._obtain(
+            self._async.create_by_tts,
+            avatar=avatar,
+            voice=voice,
+            text=text,
+            title=title,
+            subtitle=subtitle,
+            pipeline=pipeline,
+            aigc_flag=aigc_flag,
+            options=options,
         )
         return result
 
@@ -112,20 +108,17 @@ class HiFlyVideos(HiFlyResource):
 
         Source: the vendor's document, "video, audio-driven".
         """
-        result: Task[Video] = wrap(
-            self._lease.run(
-                self._async.create_by_audio,
-                audio,
-                avatar=avatar,
-                audio_url=audio_url,
-                file_id=file_id,
-                title=title,
-                pipeline=pipeline,
-                aigc_flag=aigc_flag,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Video] = self._obtain(
+            self._async.create_by_audio,
+            audio,
+            avatar=avatar,
+            audio_url=audio_url,
+            file_id=file_id,
+            title=title,
+            pipeline=pipeline,
+            aigc_flag=aigc_flag,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 
@@ -157,18 +150,15 @@ class HiFlyVideos(HiFlyResource):
             InvalidRequest, UploadFailed, ProviderError, SubmissionInDoubt, DeadlineExceeded: as for
                 :meth:`create_by_audio`.
         """
-        result: Task[Video] = wrap(
-            self._lease.run(
-                self._async.create_by_image,
-                image,
-                voice=voice,
-                text=text,
-                file_id=file_id,
-                model=model,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Video] = self._obtain(
+            self._async.create_by_image,
+            image,
+            voice=voice,
+            text=text,
+            file_id=file_id,
+            model=model,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 
@@ -219,15 +209,12 @@ class HiFlyAudios(HiFlyResource):
 
         Source: the vendor's document, "audio creation".
         """
-        result: Task[Audio] = wrap(
-            self._lease.run(
-                self._async.create_by_tts,
-                voice=voice,
-                text=text,
-                title=title,
-                aigc_flag=aigc_flag,
-                options=options,
-            ),
-            self._lease,
+        result: Task[Audio] = self._obtain(
+            self._async.create_by_tts,
+            voice=voice,
+            text=text,
+            title=title,
+            aigc_flag=aigc_flag,
+            options=options,
         )
         return result

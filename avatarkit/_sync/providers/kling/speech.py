@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from avatarkit._bridge import wrap
 from avatarkit._sync.providers.kling.resources import KlingResource
 from avatarkit.models import Page
 from avatarkit.providers.kling.models import Face, FaceSession, TaskRecord, TtsAudio
@@ -132,24 +131,21 @@ class KlingLipSync(KlingResource):
 
         Source: the vendor's document, "Lip-sync", create task.
         """
-        result: Task[Video] = wrap(
-            self._lease.run(
-                self._async.create,
-                session=session,
-                face=face,
-                sound_end=sound_end,
-                sound_start=sound_start,
-                insert_at=insert_at,
-                sound_file=sound_file,
-                audio_id=audio_id,
-                sound_volume=sound_volume,
-                original_audio_volume=original_audio_volume,
-                watermark=watermark,
-                callback_url=callback_url,
-                external_task_id=external_task_id,
-                options=options,
-            ),
-            self._lease,
+        result: Task[Video] = self._obtain(
+            self._async.create,
+            session=session,
+            face=face,
+            sound_end=sound_end,
+            sound_start=sound_start,
+            insert_at=insert_at,
+            sound_file=sound_file,
+            audio_id=audio_id,
+            sound_volume=sound_volume,
+            original_audio_volume=original_audio_volume,
+            watermark=watermark,
+            callback_url=callback_url,
+            external_task_id=external_task_id,
+            options=options,
         )
         return result
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from avatarkit._bridge import wrap
 from avatarkit._sync.providers.kling.resources import KlingResource
 from avatarkit.models import Page
 from avatarkit.providers.kling.models import TaskRecord, TtsAudio
@@ -68,20 +67,17 @@ class KlingVideos(KlingResource):
 
         Source: the vendor's document, "Avatar", create task.
         """
-        result: Task[Video] = wrap(
-            self._lease.run(
-                self._async.create_avatar,
-                image,
-                sound_file=sound_file,
-                audio_id=audio_id,
-                prompt=prompt,
-                mode=mode,
-                watermark=watermark,
-                callback_url=callback_url,
-                external_task_id=external_task_id,
-                options=options,
-            ),
-            self._lease,
+        result: Task[Video] = self._obtain(
+            self._async.create_avatar,
+            image,
+            sound_file=sound_file,
+            audio_id=audio_id,
+            prompt=prompt,
+            mode=mode,
+            watermark=watermark,
+            callback_url=callback_url,
+            external_task_id=external_task_id,
+            options=options,
         )
         return result
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from avatarkit._bridge import wrap
 from avatarkit._sync.providers.yunapi.resources import YunApiResource
 from avatarkit.models import Snapshot, Voice
 from avatarkit.providers.yunapi.legacy import AsyncYunApiLegacyVoices
@@ -67,11 +66,8 @@ class YunApiLegacyVoices(YunApiResource):
 
         Source: the vendor's document, 声音克隆(废弃) / 训练模型音色.
         """
-        result: Task[Voice] = wrap(
-            self._lease.run(
-                self._async.create_model_audio, model, audio=audio, line_type=line_type, options=options
-            ),
-            self._lease,
+        result: Task[Voice] = self._obtain(
+            self._async.create_model_audio, model, audio=audio, line_type=line_type, options=options
         )
         return result
 
@@ -113,11 +109,8 @@ class YunApiLegacyVoices(YunApiResource):
 
         Source: the vendor's document, 声音克隆(废弃) / 创建文本转音频任务.
         """
-        result: Task[Audio] = wrap(
-            self._lease.run(
-                self._async.create_audio, text, voice=voice, line_type=line_type, options=options
-            ),
-            self._lease,
+        result: Task[Audio] = self._obtain(
+            self._async.create_audio, text, voice=voice, line_type=line_type, options=options
         )
         return result
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from avatarkit._bridge import wrap
 from avatarkit._sync.providers.yunapi.resources import YunApiResource
 from avatarkit.events import ProgressHook
 from avatarkit.models import Snapshot
@@ -51,16 +50,13 @@ class YunApiRemakes(YunApiResource):
         Source: the vendor's document, 视频二创 / 创建视频生成任务. The result's URL lives for about a quarter of an
         hour: save it at once. Saving later asks the task for a fresh one.
         """
-        result: Task[Video] = wrap(
-            self._lease.run(
-                self._async.create,
-                video,
-                text=text,
-                floating_text=floating_text,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Video] = self._obtain(
+            self._async.create,
+            video,
+            text=text,
+            floating_text=floating_text,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 

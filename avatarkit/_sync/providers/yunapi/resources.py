@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from avatarkit._bridge import wrap
 from avatarkit._sync.client import Resource
 from avatarkit.events import ProgressHook
 from avatarkit.models import Avatar, Snapshot
@@ -74,18 +73,15 @@ class YunApiVideos(YunApiResource):
         Source: the vendor's document, 标准版数字人合成 / 生成数字人视频. Answers with ``code`` 0, 200 and ``"success"``
         and the id at ``data.id`` or ``data`` are all taken.
         """
-        result: Task[Video] = wrap(
-            self._lease.run(
-                self._async.create,
-                avatar,
-                audio=audio,
-                create_voice=create_voice,
-                use_voice=use_voice,
-                no_watermark=no_watermark,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Video] = self._obtain(
+            self._async.create,
+            avatar,
+            audio=audio,
+            create_voice=create_voice,
+            use_voice=use_voice,
+            no_watermark=no_watermark,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 
@@ -126,16 +122,13 @@ class YunApiVideos(YunApiResource):
 
         Source: the vendor's document, 高质量视频合成 / 创建V2视频任务.
         """
-        result: Task[Video] = wrap(
-            self._lease.run(
-                self._async.create_v2,
-                video,
-                audio=audio,
-                line_type=line_type,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Video] = self._obtain(
+            self._async.create_v2,
+            video,
+            audio=audio,
+            line_type=line_type,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 
@@ -178,16 +171,13 @@ class YunApiVideos(YunApiResource):
 
         Source: the vendor's document, 高速视频合成接口 / 创建高速视频任务.
         """
-        result: Task[Video] = wrap(
-            self._lease.run(
-                self._async.create_fast,
-                avatar,
-                audio=audio,
-                line_type=line_type,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Video] = self._obtain(
+            self._async.create_fast,
+            avatar,
+            audio=audio,
+            line_type=line_type,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 
@@ -239,16 +229,13 @@ class YunApiAvatars(YunApiResource):
 
         Source: the vendor's document, 高速视频合成接口 / 创建并训练形象模特.
         """
-        result: Task[Avatar] = wrap(
-            self._lease.run(
-                self._async.create_fast,
-                video,
-                model_name=model_name,
-                line_type=line_type,
-                progress=self._lease.callback(progress),
-                options=options,
-            ),
-            self._lease,
+        result: Task[Avatar] = self._obtain(
+            self._async.create_fast,
+            video,
+            model_name=model_name,
+            line_type=line_type,
+            progress=self._lease.callback(progress),
+            options=options,
         )
         return result
 
