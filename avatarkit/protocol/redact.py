@@ -49,7 +49,7 @@ class Secret:
 def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
     """*text* without query strings, bearer tokens, user names in URLs and the given secrets."""
     for secret in secrets:
-        if len(secret.reveal()) >= 8:  # a shorter one would garble plain words, and no vendor gives such
+        if len(secret.reveal()) >= 6:  # a shorter one would garble plain words, and no vendor gives such
             text = text.replace(secret.reveal(), "***")
     text = _USERINFO.sub(r"\1***@", text)
     text = _QUERY.sub(r"\1?***", text)
