@@ -6,7 +6,17 @@ import importlib
 import inspect
 import sys
 
-PROGRAMS = ("throughput", "waiting", "imports", "codec", "transfer", "limiter", "polling", "bridge")
+PROGRAMS = (
+    "throughput",
+    "waiting",
+    "imports",
+    "codec",
+    "transfer",
+    "limiter",
+    "polling",
+    "bridge",
+    "webhooks",
+)
 QUICK = ("throughput", "waiting", "imports", "codec")  # those that know --quick
 
 

@@ -37,8 +37,6 @@ def _records(account: Any, count: int) -> list[Any]:
 
 async def parked(count: int) -> float:
     """Bytes for each: record, wheel entries and future, as they are while a caller waits."""
-    from avatarkit.transport import polling
-
     client = _client()
     account = client._account
     hub, loop = account.engine().hub, asyncio.get_running_loop()
@@ -47,7 +45,7 @@ async def parked(count: int) -> float:
     records = _records(account, count)
     for record in records:
         hub.adopt(record)
-        polling._enlist(record, loop.create_future(), change=False)
+        record.enlist(loop.create_future(), change=False)
         hub.watch(record)
     grown = resident() - before - count * 8  # the list is ours
     return grown / count
@@ -96,7 +94,7 @@ async def _woken_hub(count: int) -> float:
 
     async def look(record: Any) -> None:
         nonlocal left
-        hub._wheel.add(600.0, record)
+        hub._put_off(record, 600.0)
         left -= 1
         if not left:
             done.set_result(None)
@@ -104,7 +102,7 @@ async def _woken_hub(count: int) -> float:
     hub._crew._do = look
     for record in records:
         record.waiter, record.scheduled = done, True
-        hub._wheel.add(0.2, record)
+        hub._put_off(record, 0.2)
     gc.collect()
     began = time.process_time()
     await done

@@ -73,6 +73,7 @@ class PollHub:
         self.driver = driver
         self.clock = account.clock
         self.hints = Hints()
+        self._listening = False
         self._rounds = {
             kind.kind: Rounds(self, kind, kind.batch)
             for kind in account.kinds.values()
@@ -116,7 +117,7 @@ class PollHub:
         """Take over a record that another loop's hub had, or none."""
         if record.hub is not self:
             record.adopt(self)
-            if self.hints.meet(record, self._clock.monotonic()):
+            if self._listening and self.hints.meet(record, self._clock.monotonic()):
                 record.hinted, record.told = True, _CHASES
 
     def watch(self, record: Watched) -> None:
@@ -137,12 +138,23 @@ class PollHub:
                 self.adopt(record)
                 self.watch(record)
 
+    def _listen(self) -> None:
+        """From the first callback on tasks are known by their ids. Who gets no callbacks pays for no index."""
+        self._listening = True
+        now = self._clock.monotonic()
+        rounds = [record for each in self._rounds.values() for record in each.waiting]
+        for item in (*self._account.held.values(), *self._wheel, *self._ready, *rounds):
+            if isinstance(item, Watched) and item.hub is self:
+                self.hints.meet(item, now)
+
     def hint(self, kind: Kind | None, task_id: str, *, marker: str = "", ended: bool = True) -> bool:
         """A callback spoke of a task: look at it at once. Whether an unfinished task is meant that is known here.
 
         An event that says that a task *ended* is kept for a task that is not known yet; one that only says that it
         goes on matters to those who watch its changes.
         """
+        if not self._listening:
+            self._listen()
         known = self.hints.find(kind, task_id, marker)
         if ended and not known:
             self.hints.keep(kind, task_id, marker, self._clock.monotonic())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from asyncio import TimerHandle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from avatarkit.transport.clock import Clock
@@ -62,6 +62,9 @@ class Wheel(Generic[T]):
 
     def __len__(self) -> int:
         return self._count
+
+    def __iter__(self) -> Iterator[T]:
+        return (item for entries in self._buckets.values() for item in entries)
 
     def keep(self, wanted: Callable[[T], bool]) -> None:
         """Forget every entry that is not *wanted*. Looks at all of them: call it once for many."""
