@@ -113,3 +113,12 @@ def test_every_dependency_has_a_reason() -> None:
     assert block is not None
     for line in block[1].strip().splitlines():
         assert re.match(r'\s*"[a-z]+[><=.0-9]+",\s+# \S', line), line
+
+
+def test_submodules_load_by_name() -> None:
+    """``import avatarkit`` is enough for ``avatarkit.providers.names()`` and ``avatarkit.testing.VirtualClock``."""
+    done = run(
+        "import avatarkit\nprint('hifly' in avatarkit.providers.names(), avatarkit.testing.VirtualClock.__name__)"
+    )
+
+    assert done.stdout.strip() == "True VirtualClock", done.stderr

@@ -182,3 +182,31 @@ def test_ctrl_c_in_a_blocking_wait_names_the_task() -> None:
             task.wait()
         timer.join()
         assert task.to_token() in "".join(caught.value.__notes__)
+
+
+def test_a_token_outlives_a_changed_key_when_asked_to() -> None:
+    """Another key refuses the token by default, naming the way out, and takes it with ``same_account=False``."""
+    new = avatarkit.AsyncHiFly("the-new-key-of-the-account", clock=VirtualClock())
+
+    async def submitted() -> None:
+        async with AsyncSandbox(clock=VirtualClock(), render="tiny") as box, client(box) as hifly:
+            task = await submit(hifly)
+            with pytest.raises(avatarkit.InvalidHandle, match="another hifly account") as caught:
+                new.task(task.to_token())
+            assert "same_account=False" in caught.value.hint
+            assert new.task(task.to_token(), same_account=False).id == task.id
+
+    run_virtual(submitted)
+
+
+@pytest.mark.parametrize("kind", ["public", True, 0])
+def test_a_list_kind_that_is_no_number_is_refused(kind: Any) -> None:
+    """It is an InvalidRequest that names the field, before anything is sent."""
+
+    async def main() -> None:
+        async with AsyncSandbox(clock=VirtualClock(), render="tiny") as box, client(box) as hifly:
+            with pytest.raises(avatarkit.InvalidRequest, match="kind"):
+                await hifly.voices.list(kind=kind)
+            assert sum(box.seen.requests.values()) == 0
+
+    run_virtual(main)
