@@ -9,13 +9,20 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar
 from urllib.parse import urlencode
 
+from avatarkit.artifacts import AsyncVideo
+from avatarkit.chain import AsyncChain
 from avatarkit.errors import ConfigurationError, InvalidHandle, MissingCredentials
 from avatarkit.events import Hook
-from avatarkit.models import Finding, Kind, RawResponse, Reconciliation, Ticket
+from avatarkit.generation import generate
+from avatarkit.models import Finding, Guard, Kind, RawResponse, Reconciliation, Ticket
 from avatarkit.protocol.auth import Auth
+from avatarkit.protocol.chain_token import PREFIX as CHAIN_PREFIX
+from avatarkit.protocol.chain_token import from_chain_token
 from avatarkit.protocol.endpoint import Accepted, Effect, Endpoint, ProviderSpec, Request, TaskKind
 from avatarkit.protocol.handle import Handle, to_token
-from avatarkit.protocol.redact import fingerprint
+from avatarkit.protocol.plan import Capabilities
+from avatarkit.protocol.redact import fingerprint, signing_key
+from avatarkit.request import VideoRequest
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, Polling, RateLimit, RetryPolicy, Timeouts
 from avatarkit.task import AsyncTask, check_token
 from avatarkit.transport.account import Account, DetachedSubmission
@@ -24,6 +31,7 @@ from avatarkit.transport.session import Network
 from avatarkit.transport.staging import Staging, close_staging, use_staging
 
 T = TypeVar("T")
+_MOST_CHAINS = 10_000
 
 
 class ClientOptions(TypedDict, total=False):
@@ -100,9 +108,11 @@ class AsyncClient:
     """
 
     spec: ClassVar[ProviderSpec]
+    capabilities: ClassVar[Capabilities]
 
     def __init__(self, account: Account) -> None:
         self._account = account
+        self._chains: dict[str, AsyncChain] = {}
 
     @classmethod
     def _open_account(
@@ -125,6 +135,7 @@ class AsyncClient:
             auth=auth,
             kinds=kinds if kinds is not None else spec.kinds,
             fingerprint=fingerprint(spec.name, *credentials),
+            signing_key=signing_key(spec.name, *credentials),
             clock=options.get("clock", SYSTEM_CLOCK),
             network=Network(
                 proxy=options.get("proxy"),
@@ -200,7 +211,66 @@ class AsyncClient:
             InvalidHandle: it is no token, or belongs to another provider or account.
 
         """
+        if token.strip().startswith(CHAIN_PREFIX):
+            return self._resume_chain(token)
         return AsyncTask(self._account, check_token(token, self._account, same_account=same_account))
+
+    def _resume_chain(self, token: str) -> AsyncChain:
+        handle = from_chain_token(token, self._account.signing_key)
+        known = self._chains.get(handle.name)
+        if known is not None:
+            return known
+        current = AsyncTask[Any](self._account, check_token(handle.task, self._account))
+        return self.keep_chain(AsyncChain(self, handle, current, resumed=True))
+
+    def keep_chain(self, chain: AsyncChain) -> AsyncChain:
+        """Remember *chain*, so that a token of it gives this very handle; gives it back."""
+        # Strongly: a second handle of the same token must not submit the next step a second time.
+        self._chains[chain.name] = chain
+        if len(self._chains) > _MOST_CHAINS:
+            self._chains.pop(next(iter(self._chains)))
+        return chain
+
+    # -- one request for all providers
+
+    async def generate(
+        self, request: VideoRequest, *, options: CallOptions | None = None
+    ) -> AsyncTask[AsyncVideo]:
+        """Make the video that *request* describes. **Billed**, each step by itself.
+
+        What the provider cannot do in one step is done in several: an avatar is cloned first, a text is spoken first
+        (``capabilities`` has the operations of every route). A chain of tasks is one handle: its ``wait`` goes through
+        all steps, its token resumes in the middle (see :class:`~avatarkit.chain.AsyncChain`).
+
+        Args:
+            request: what the video shall be.
+            options: what the calls do differently.
+
+        Raises:
+            UnsupportedOperation: the provider cannot do it; ``providers`` names those that can. Nothing was sent.
+            InvalidRequest: it breaks published limits; everything wrong is listed. Nothing was sent.
+            InsufficientCredits, ProviderError: the first step was refused.
+            SubmissionInDoubt: it may have been accepted; carries the ticket.
+            UploadFailed, DeadlineExceeded, NotSent: as for the operation itself.
+
+        """
+        return await generate(self, request, options)
+
+    @property
+    def preflight(self) -> bool:
+        """Whether material and limits are checked locally, unless a call says otherwise."""
+        return self._account.preflight
+
+    def new_name(self) -> tuple[str, float]:
+        """A fresh unique name, and the time now, seconds since 1970."""
+        return self._account.marker(), self._account.clock.time()
+
+    def guard_of(self, operation: str) -> Guard:
+        """What helps to find a lost submission of *operation* again."""
+        for endpoint in self.spec.endpoints:
+            if endpoint.name == operation:
+                return endpoint.guard
+        return Guard.NONE
 
     @property
     def detached_submissions(self) -> tuple[DetachedSubmission, ...]:

@@ -329,6 +329,7 @@ class Reconciliation:
         artifact_id: the finished avatar's or voice's id, when that was found.
         candidates: ids of things that may be it, when it cannot be told for sure.
         explanation: one line for a person.
+        later: whether asking again some minutes later may tell more.
 
     """
 
@@ -337,3 +338,4 @@ class Reconciliation:
     artifact_id: str = ""
     candidates: tuple[str, ...] = ()
     explanation: str = ""
+    later: bool = False

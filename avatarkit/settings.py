@@ -3,9 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 from attrs import validators as v
+
+if TYPE_CHECKING:
+    from avatarkit.errors import AvatarKitError
+    from avatarkit.models import Ticket
+
+
+class SubmissionGate(Protocol):
+    """What stands between a billed request and the wire: a ledger that must know before the provider does.
+
+    With a gate the client neither waits for a task slot nor keeps one: what may run is the gate's business. A refusal
+    for now ("too many running") is raised at once.
+    """
+
+    async def open(self, ticket: Ticket) -> float | None:
+        """Called before every send; once it returns, the request may go out.
+
+        Returns:
+            Seconds within which it must have gone out, else it will not be sent; None for no such limit.
+
+        Raises:
+            AvatarKitError: it must not go out; handed on to the caller.
+
+        """
+        ...
+
+    async def settled(
+        self, ticket: Ticket, outcome: str, *, task_id: str, token: str, error: AvatarKitError | None
+    ) -> None:
+        """Called with the outcome of every send, before the caller learns of it, also when the caller went away.
+
+        Args:
+            ticket: as given to :meth:`open`.
+            outcome: ``accepted``, ``rejected``, ``try later``, ``not sent`` or ``in doubt``.
+            task_id: the provider's id of the accepted task, else ``""``; an answer without a task has none.
+            token: that task's token, else ``""``.
+            error: why not, when it was not accepted.
+
+        """
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -15,7 +55,9 @@ class Timeouts:
     Attributes:
         connect: for DNS, TCP and TLS together, per connection.
         request: for one small JSON request and its answer, connecting included.
-        submit: for one billed request and its answer. Longer than *request*, since giving up leaves a doubt.
+        submit: for one billed request and its answer. Longer than *request*, since giving up leaves a doubt. With files
+            of more than 256 KB inside the request it is added to the upload, in which nothing but silence is bounded,
+            by *read*, so that a slow line (5 KB/s and more) may take its time.
         call: for a whole call with all its retries and waits (``None``: the retries bound it).
         slot: how long a submission may wait for a free task slot (``None``: as long as the call may take).
         read: the longest silence while a file is being transferred.
@@ -85,6 +127,7 @@ class CallOptions:
         headers: sent in addition; the Authorization header cannot be replaced this way.
         retries: the most repeats of a safe request (0: none).
         preflight: False skips the local check of media and limits.
+        gate: asked before a billed request goes out, and told what became of it, see :class:`SubmissionGate`.
 
     """
 
@@ -92,6 +135,7 @@ class CallOptions:
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=lambda h: f"<{len(h)} headers>")
     retries: int | None = attrs.field(default=None, validator=v.optional(v.ge(0)))
     preflight: bool | None = None
+    gate: SubmissionGate | None = attrs.field(default=None, repr=False)
 
 
 DEFAULT_OPTIONS = CallOptions()

@@ -145,7 +145,7 @@ class AsyncTask(Generic[T]):
         avatarkit's own errors have it as ``error.token``.
         """
         try:
-            if not await self._account.engine().hub.wait(self._record, _seconds(timeout)):
+            if not await self._account.engine().hub.wait(self._record, seconds_or_none(timeout)):
                 raise self._timed_out(timeout)
             return self._result()
         except BaseException as error:
@@ -165,7 +165,7 @@ class AsyncTask(Generic[T]):
 
         """
         clock = self._account.clock
-        timeout = _seconds(timeout)
+        timeout = seconds_or_none(timeout)
         deadline = None if timeout is None else clock.monotonic() + timeout
         seen: Status | None = None
         while True:
@@ -279,7 +279,7 @@ class AsyncTask(Generic[T]):
         return hash((self.provider, self.kind, self.id))
 
 
-def _seconds(timeout: float | None) -> float | None:
+def seconds_or_none(timeout: float | None) -> float | None:
     if timeout is None or timeout == math.inf:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout):

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from avatarkit._bridge import Blocking, Lease, wrap
 from avatarkit.client import AsyncClient, AsyncResource
-from avatarkit.models import RawResponse, Reconciliation, Ticket
+from avatarkit.models import Guard, RawResponse, Reconciliation, Ticket
 from avatarkit.protocol.endpoint import ProviderSpec
+from avatarkit.protocol.plan import Capabilities
+from avatarkit.request import VideoRequest
 from avatarkit.settings import CallOptions
 from avatarkit.transport.account import Account, DetachedSubmission
 
 if TYPE_CHECKING:
+    from avatarkit._sync.artifacts import Video
+    from avatarkit._sync.chain import Chain
     from avatarkit._sync.task import Task
 
 __all__ = ["Client", "Resource"]
@@ -39,6 +43,8 @@ class Client(Blocking):
         self._lease.close_with(self._async.aclose)
 
     spec: ClassVar[ProviderSpec]
+
+    capabilities: ClassVar[Capabilities]
 
     def __enter__(self) -> Self:
         self._arrive(self._async.__aenter__)
@@ -84,6 +90,45 @@ class Client(Blocking):
         """
         result: Task[Any] = wrap(self._async.task(token, same_account=same_account), self._lease)
         return result
+
+    def keep_chain(self, chain: Chain) -> Chain:
+        """Remember *chain*, so that a token of it gives this very handle; gives it back."""
+        result: Chain = wrap(self._async.keep_chain(chain._async), self._lease)
+        return result
+
+    def generate(self, request: VideoRequest, *, options: CallOptions | None = None) -> Task[Video]:
+        """Make the video that *request* describes. **Billed**, each step by itself.
+
+        What the provider cannot do in one step is done in several: an avatar is cloned first, a text is spoken first
+        (``capabilities`` has the operations of every route). A chain of tasks is one handle: its ``wait`` goes through
+        all steps, its token resumes in the middle (see :class:`~avatarkit.chain.Chain`).
+
+        Args:
+            request: what the video shall be.
+            options: what the calls do differently.
+
+        Raises:
+            UnsupportedOperation: the provider cannot do it; ``providers`` names those that can. Nothing was sent.
+            InvalidRequest: it breaks published limits; everything wrong is listed. Nothing was sent.
+            InsufficientCredits, ProviderError: the first step was refused.
+            SubmissionInDoubt: it may have been accepted; carries the ticket.
+            UploadFailed, DeadlineExceeded, NotSent: as for the operation itself.
+        """
+        result: Task[Video] = self._obtain(self._async.generate, request, options=options)
+        return result
+
+    @property
+    def preflight(self) -> bool:
+        """Whether material and limits are checked locally, unless a call says otherwise."""
+        return self._async.preflight
+
+    def new_name(self) -> tuple[str, float]:
+        """A fresh unique name, and the time now, seconds since 1970."""
+        return self._async.new_name()
+
+    def guard_of(self, operation: str) -> Guard:
+        """What helps to find a lost submission of *operation* again."""
+        return self._async.guard_of(operation)
 
     @property
     def detached_submissions(self) -> tuple[DetachedSubmission, ...]:

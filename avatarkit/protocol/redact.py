@@ -61,3 +61,9 @@ def fingerprint(provider: str, *credentials: str) -> str:
     """Ten hexadecimal digits that tell accounts apart and reveal nothing of the credentials."""
     text = "\0".join(("avatarkit", provider, *credentials))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+
+
+def signing_key(provider: str, *credentials: str) -> bytes:
+    """The key that signs what the account hands out and takes back; only its credentials make it."""
+    text = "\0".join(("avatarkit tokens", provider, *credentials))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -25,12 +25,13 @@ from avatarkit.protocol.outcome import Outcome
 from avatarkit.protocol.redact import scrub
 from avatarkit.protocol.schedule import Durations
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, RateLimit, RetryPolicy, Timeouts
+from avatarkit.transport.attempt import Attempt
 from avatarkit.transport.clock import Clock
 from avatarkit.transport.driver import Driver
 from avatarkit.transport.polling import PollHub, Watched
 from avatarkit.transport.session import Network, Sessions
 from avatarkit.transport.slots import TaskSlots
-from avatarkit.transport.submit import Attempt, Submitter
+from avatarkit.transport.submit import Submitter
 from avatarkit.transport.uploads_cache import UploadCache
 
 T = TypeVar("T")
@@ -77,6 +78,7 @@ class Account:
     auth: Auth = attrs.field(repr=False)
     kinds: Mapping[Kind, TaskKind]
     fingerprint: str
+    signing_key: bytes = attrs.field(default=b"", repr=False)
     clock: Clock
     network: Network
     timeouts: Timeouts

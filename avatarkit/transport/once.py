@@ -7,6 +7,7 @@ nothing to find a lost one by, so such a request is repeated only when it surely
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +29,7 @@ from avatarkit.models import Kind, RawResponse, Ticket
 from avatarkit.protocol.codec import encode
 from avatarkit.protocol.endpoint import Effect, Request
 from avatarkit.protocol.outcome import Outcome, judge
-from avatarkit.settings import DEFAULT_OPTIONS, CallOptions
+from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, SubmissionGate
 from avatarkit.transport.account import Account
 from avatarkit.transport.clock import in_thread
 from avatarkit.transport.download import MAX_BYTES, Downloaded, acquire, checked
@@ -36,6 +37,7 @@ from avatarkit.transport.driver import small_body
 from avatarkit.transport.partfile import Identity
 from avatarkit.transport.progress import Meter
 from avatarkit.transport.readers import PIECE
+from avatarkit.transport.session import SendMark, send_mark
 
 if TYPE_CHECKING:
     import aiohttp
@@ -76,35 +78,79 @@ async def guarded(
     """What :func:`once` does, for any way of sending."""
     policy = (options or DEFAULT_OPTIONS).retries
     attempts = account.retry.attempts if policy is None else policy + 1
+    gate = (options or DEFAULT_OPTIONS).gate
     tries, began = 1, account.clock.time()
     while True:
         try:
-            return await send()
+            return await (send() if gate is None else _gated(gate, account, request, send, kind))
         except (InvalidRequest, ConfigurationError, BridgeError):
             raise  # found on this side: no whole request went out
+        except GateShut as shut:
+            raise shut.error from None
         except AvatarKitError as error:
             outcome = judge(error, sent=True)
             if outcome is Outcome.IN_DOUBT:
                 raise _doubt(account, request, error, began, kind) from error
-            if outcome is Outcome.REFUSED or tries >= attempts:
+            if outcome is Outcome.REFUSED or tries >= attempts or gate is not None:
                 raise
             asked = error.retry_after if isinstance(error, ProviderError) else None
         await account.clock.sleep(asked if asked is not None else account.engine().driver.backoff(tries))
         tries += 1
 
 
-def _doubt(
-    account: Account, request: Request[Any], error: AvatarKitError, began: float, kind: Kind | None
-) -> SubmissionInDoubt:
-    name = request.endpoint.name
-    ticket = Ticket(
+class GateShut(Exception):
+    """The gate kept the request from going out."""
+
+    def __init__(self, error: AvatarKitError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+async def _gated(
+    gate: SubmissionGate,
+    account: Account,
+    request: Request[Any],
+    send: Callable[[], Awaitable[T]],
+    kind: Kind | None,
+) -> T:
+    """Send once the gate is open, and tell the gate what became of it."""
+    ticket = _ticket(account, request, account.clock.time(), kind)
+    try:
+        seconds = await gate.open(ticket)
+    except AvatarKitError as error:
+        raise GateShut(error) from None
+    mark = SendMark(math.inf if seconds is None else account.clock.monotonic() + seconds)
+    before = send_mark.set(mark)
+    try:
+        answer = await send()
+    except BaseException as error:
+        known = error if isinstance(error, AvatarKitError) else None
+        # What is no error of ours, a cancellation above all, may have cut the exchange off at any point.
+        outcome = judge(known or AvatarKitError(type(error).__name__), sent=mark.sent)
+        await gate.settled(ticket, outcome.value, task_id="", token="", error=known)
+        raise
+    finally:
+        send_mark.reset(before)
+    await gate.settled(ticket, Outcome.ACCEPTED.value, task_id="", token="", error=None)
+    return answer
+
+
+def _ticket(account: Account, request: Request[Any], began: float, kind: Kind | None) -> Ticket:
+    return Ticket(
         provider=account.spec.name,
-        endpoint=name,
+        endpoint=request.endpoint.name,
         kind=kind.value if kind is not None else "",
         account=account.fingerprint,
         sent_at=began,
         request_hash=hashlib.sha256(encode(request.body or {})).hexdigest(),
     )
+
+
+def _doubt(
+    account: Account, request: Request[Any], error: AvatarKitError, began: float, kind: Kind | None
+) -> SubmissionInDoubt:
+    name = request.endpoint.name
+    ticket = _ticket(account, request, began, kind)
     return SubmissionInDoubt(
         f"{account.spec.name} {name}: the request went out, but it is not known whether it was carried out ({error}); "
         "it was not sent again",

@@ -10,18 +10,17 @@ Invariants:
 4. A slot is given back exactly once: on every outcome but *accepted*, or when the task turns terminal.
 5. Once the provider says that there is no money left, or the client is closed, submissions that were already waiting
    are not sent.
+6. With a gate (``CallOptions.gate``), nothing goes out before it opened, and it is told every outcome before the caller
+   is. It stands in for the account's slots.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-import attrs
 
 from avatarkit.errors import (
     AvatarKitError,
@@ -30,66 +29,26 @@ from avatarkit.errors import (
     InsufficientCredits,
     ProviderError,
     RateLimited,
-    SubmissionInDoubt,
     TooManyRunning,
 )
 from avatarkit.events import RetryScheduled, Throttled
-from avatarkit.models import Kind, Ticket
+from avatarkit.models import Kind
 from avatarkit.protocol.codec import encode
 from avatarkit.protocol.endpoint import Accepted, Request
+from avatarkit.protocol.handle import to_token
 from avatarkit.protocol.outcome import Outcome, judge
 from avatarkit.settings import CallOptions
+from avatarkit.transport.attempt import Attempt, broke_again, doubt
 from avatarkit.transport.crew import Crew
 from avatarkit.transport.polling import Watched
-from avatarkit.transport.session import SendMark, send_mark
+from avatarkit.transport.session import send_mark
+from avatarkit.transport.slots import TaskSlots
 
 if TYPE_CHECKING:
     from avatarkit.transport.account import Account
     from avatarkit.transport.driver import Driver
 
 _SUBMIT = 0  # the limiter's priority for submissions
-
-
-@attrs.define(eq=False)
-class Attempt:
-    """One send of a submission and what became of it."""
-
-    request: Request[Accepted]
-    body: bytes
-    marker: str
-    size: float | None
-    account: str
-    provider: str
-    made: float
-    options: CallOptions
-    began: float
-    deadline: float
-    queued: float = 0.0
-    number: int = 1
-    cured: bool = False
-    outcome: Outcome | None = None
-    error: AvatarKitError | None = None
-    record: Watched | None = None
-    started: bool = False
-    detached: bool = False
-    has_slot: bool = False
-    ended: asyncio.Future[AvatarKitError | bool] | None = None
-    mark: SendMark = attrs.field(factory=lambda: SendMark(math.inf))
-
-    @property
-    def ticket(self) -> Ticket:
-        """Made when it is asked for, which for most submissions is never."""
-        endpoint = self.request.endpoint
-        return Ticket(
-            provider=self.provider,
-            endpoint=endpoint.name,
-            kind=(endpoint.kind or Kind.VIDEO).value,
-            account=self.account,
-            marker=self.marker,
-            guard=endpoint.guard,
-            sent_at=self.made,
-            request_hash=hashlib.sha256(self.body).hexdigest(),
-        )
 
 
 class Submitter:
@@ -205,6 +164,8 @@ class Submitter:
     ) -> float | None:
         """Seconds before the next send; None when there must not be one."""
         if attempt.outcome is Outcome.TRY_LATER:
+            if options.gate is not None:
+                return None
             # Waiting for a slot is not a retry: the place in the queue and the deadline bound it.
             if isinstance(error, RateLimited):
                 return error.retry_after if error.retry_after is not None else self._driver.backoff(sends)
@@ -220,7 +181,7 @@ class Submitter:
 
     async def _wait_for_slot(self, attempt: Attempt, deadline: float) -> None:
         account, endpoint = self._account, attempt.request.endpoint
-        slots = account.slots.get(endpoint.pool)
+        slots = self._slots(attempt)
         if slots is None:
             return
         if slots.try_acquire():
@@ -261,8 +222,12 @@ class Submitter:
             raise result
         return result
 
+    def _slots(self, attempt: Attempt) -> TaskSlots | None:
+        gated = attempt.options.gate is not None
+        return None if gated else self._account.slots.get(attempt.request.endpoint.pool)
+
     def _give_back_slot(self, attempt: Attempt) -> None:
-        slots = self._account.slots.get(attempt.request.endpoint.pool)
+        slots = self._slots(attempt)
         if slots is not None and attempt.has_slot:
             attempt.has_slot = False
             slots.release(ran=False)
@@ -271,11 +236,11 @@ class Submitter:
         """Why an attempt whose turn has come must not go out now; True when nothing keeps it."""
         account = self._account
         if account.broke is not None and account.broke[0] >= attempt.began:
-            return _copy(account.broke[1])
+            return broke_again(account.broke[1])
         if account.closed:
             return ClientClosed("the client was closed; nothing was sent")
         # The cap may have fallen while this submission waited for its turn.
-        slots = account.slots.get(attempt.request.endpoint.pool)
+        slots = self._slots(attempt)
         return slots is None or not slots.overdrawn
 
     async def _run(self, attempt: Attempt) -> None:
@@ -289,11 +254,35 @@ class Submitter:
             return
         attempt.started = True
         self._tell_throttled(attempt)
+        verdict: AvatarKitError | bool = True
         try:
-            await self._send(attempt)
+            verdict = await self._gated(attempt) if attempt.options.gate else await self._send(attempt)
         finally:
             if not ended.done():
-                ended.set_result(True)
+                ended.set_result(verdict)
+
+    async def _gated(self, attempt: Attempt) -> AvatarKitError | bool:
+        """Send *attempt* once its gate is open, and tell the gate; True, or what keeps the caller from going on."""
+        gate, ticket, account = attempt.options.gate, attempt.ticket, self._account
+        assert gate is not None
+        try:
+            seconds = await gate.open(ticket)
+            if seconds is not None:
+                attempt.mark.deadline = min(attempt.mark.deadline, account.clock.monotonic() + seconds)
+        except AvatarKitError as error:
+            attempt.outcome = Outcome.NOT_SENT
+            return error
+        await self._send(attempt)
+        record, outcome = attempt.record, attempt.outcome or Outcome.IN_DOUBT
+        token = to_token(account.handle(record)) if record is not None else ""
+        task_id = record.task_id if record is not None else ""
+        try:
+            await gate.settled(ticket, outcome.value, task_id=task_id, token=token, error=attempt.error)
+        except AvatarKitError as error:
+            if record is not None:
+                account.name_task(error, record)  # it was paid for, and the gate could not take it down
+            return error
+        return True
 
     def _tell_throttled(self, attempt: Attempt) -> None:
         account = self._account
@@ -303,7 +292,7 @@ class Submitter:
                 name = attempt.request.endpoint.name
                 account.emit(Throttled(provider=account.spec.name, endpoint=name, why="rate", seconds=waited))
 
-    async def _send(self, attempt: Attempt) -> None:
+    async def _send(self, attempt: Attempt) -> bool:
         account, mark, deadline = self._account, attempt.mark, attempt.deadline
         mark.deadline = min(mark.deadline, deadline)
         send_mark.set(mark)
@@ -326,7 +315,7 @@ class Submitter:
             error.__cause__ = caught
             self._settle(attempt, None, error, sent=mark.sent)
             if isinstance(caught, Exception):
-                return
+                return True
             raise
         finally:
             send_mark.set(None)  # what this worker does or starts next is another request
@@ -336,13 +325,14 @@ class Submitter:
         if isinstance(error, ProviderError) and (isinstance(error, RateLimited) or error.http_status == 429):
             # Also when the 429 leaves a doubt about this one: the others must not run into the same wall.
             self._driver.limiter.cool_down(error.retry_after or self._driver.backoff(attempt.number))
+        return True
 
     def _settle(
         self, attempt: Attempt, accepted: Accepted | None, error: AvatarKitError | None, *, sent: bool
     ) -> None:
         account, endpoint = self._account, attempt.request.endpoint
         attempt.outcome = judge(error, sent=sent)
-        slots = account.slots.get(endpoint.pool)
+        slots = self._slots(attempt)
         attempt.has_slot = False  # from here it is the task's, or given back
         if attempt.outcome is Outcome.ACCEPTED and accepted is not None:
             if slots is not None:
@@ -359,37 +349,10 @@ class Submitter:
                 slots.refused(error.retry_after)
             slots.release(ran=False)
         if attempt.outcome is Outcome.IN_DOUBT and error is not None:
-            error = _doubt(attempt, error)
+            error = doubt(attempt, error)
         attempt.error = error
         account.submission_settled(attempt)
 
 
 def _still_wanted(attempt: Attempt) -> bool:
     return attempt.ended is not None and not attempt.ended.done()
-
-
-def _doubt(attempt: Attempt, error: AvatarKitError) -> SubmissionInDoubt:
-    doubt = SubmissionInDoubt(
-        f"{attempt.ticket.provider} {attempt.ticket.endpoint}: the request went out, but it is not known whether it "
-        f"was accepted ({error}); it was not sent again",
-        ticket=attempt.ticket,
-        reason=str(error),
-        hint="Ask client.reconcile(error.ticket) before you submit it again: it may have been paid for.",
-    )
-    doubt.__cause__ = error
-    return doubt
-
-
-def _copy(error: ProviderError) -> ProviderError:
-    fresh = InsufficientCredits(
-        error.message,
-        provider=error.provider,
-        endpoint=error.endpoint,
-        code=error.code,
-        http_status=error.http_status,
-        request_id=error.request_id,
-        response=error.response,
-        hint=error.hint,
-    )
-    fresh.__cause__ = error
-    return fresh

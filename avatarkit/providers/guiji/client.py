@@ -11,11 +11,14 @@ from typing import ClassVar, Unpack
 from avatarkit.client import AsyncClient, AsyncResource, ClientOptions, read_credentials
 from avatarkit.models import Finding, Guard, Kind, Reconciliation, Ticket
 from avatarkit.protocol.endpoint import Endpoint, ProviderSpec, Request
+from avatarkit.protocol.marks import is_unique
+from avatarkit.protocol.plan import Capabilities
 from avatarkit.providers.guiji import answers, limits
 from avatarkit.providers.guiji import endpoints as ep
 from avatarkit.providers.guiji import operations as ops
 from avatarkit.providers.guiji.auth import GuijiAuth
 from avatarkit.providers.guiji.avatars import AsyncGuijiAvatars
+from avatarkit.providers.guiji.generate import CAPABILITIES
 from avatarkit.providers.guiji.models import AvatarClone, Benefits, VideoWork, VoiceClone
 from avatarkit.providers.guiji.voices import AsyncGuijiVoices
 from avatarkit.providers.guiji.works import AsyncGuijiAudios, AsyncGuijiVideos
@@ -67,6 +70,7 @@ class AsyncGuiji(AsyncClient):
     """
 
     spec: ClassVar[ProviderSpec] = ep.SPEC
+    capabilities: ClassVar[Capabilities] = CAPABILITIES
 
     def __init__(
         self, app_id: str | None = None, secret: str | None = None, **options: Unpack[ClientOptions]
@@ -110,7 +114,7 @@ class AsyncGuiji(AsyncClient):
         if ticket.guard is not Guard.TITLE or not ticket.marker or endpoint is None:
             return await super()._find(ticket)
         found, complete = await self._named(endpoint, ticket.marker)
-        if len(found) == 1 and ticket.marker.startswith("ak-"):
+        if len(found) == 1 and is_unique(ticket.marker):
             (row,) = found.values()
             return self._found(row, ticket)
         if found:
@@ -131,7 +135,7 @@ class AsyncGuiji(AsyncClient):
             found |= {row.id: row for row in page.items if row.title == title}
             if not page.more:
                 return found, page.total is not None and len(seen) >= page.total
-            if found and title.startswith("ak-"):
+            if found and is_unique(title):
                 break
         return found, False
 
@@ -146,15 +150,16 @@ class AsyncGuiji(AsyncClient):
 
     def _not_found(self, ticket: Ticket, *, complete: bool) -> Reconciliation:
         age = self._account.clock.time() - ticket.sent_at
+        later = age < limits.SETTLE_SECONDS
         if not complete:
             why = "not listed, but the list could not be seen whole"
-        elif age < limits.SETTLE_SECONDS:
+        elif later:
             why = f"not listed yet; ask again {limits.SETTLE_SECONDS} s after it was sent"
         elif ticket.kind == Kind.VIDEO.value and age > limits.RESULT_SECONDS:
             why = "not listed, but the vendor deletes videos after a day"
         else:
             return Reconciliation(finding=Finding.ABSENT, explanation="nothing is listed with this name")
-        return Reconciliation(finding=Finding.CANNOT_TELL, explanation=why)
+        return Reconciliation(finding=Finding.CANNOT_TELL, explanation=why, later=later)
 
 
 CLIENT = AsyncGuiji

@@ -21,9 +21,11 @@ from avatarkit.models import (
 )
 from avatarkit.protocol.auth import BearerAuth
 from avatarkit.protocol.endpoint import ProviderSpec, Request
+from avatarkit.protocol.plan import Capabilities
 from avatarkit.providers.hifly import checks, limits
 from avatarkit.providers.hifly import endpoints as ep
 from avatarkit.providers.hifly.clones import AsyncHiFlyAvatars, AsyncHiFlyVoices
+from avatarkit.providers.hifly.generate import CAPABILITIES
 from avatarkit.providers.hifly.material import upload, upload_slot
 from avatarkit.providers.hifly.works import AsyncHiFlyAudios, AsyncHiFlyVideos
 from avatarkit.settings import CallOptions
@@ -125,6 +127,7 @@ class AsyncHiFly(AsyncClient):
     """
 
     spec: ClassVar[ProviderSpec] = ep.SPEC
+    capabilities: ClassVar[Capabilities] = CAPABILITIES
 
     def __init__(self, token: str | None = None, **options: Unpack[ClientOptions]) -> None:
         credentials = read_credentials(self.spec, token)

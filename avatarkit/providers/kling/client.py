@@ -16,9 +16,11 @@ from avatarkit.errors import ConfigurationError, MissingCredentials
 from avatarkit.models import Credit, Finding, Kind, Reconciliation, Ticket
 from avatarkit.protocol.auth import BearerAuth
 from avatarkit.protocol.endpoint import ProviderSpec, Request
+from avatarkit.protocol.plan import Capabilities
 from avatarkit.providers.kling import checks, limits, reading
 from avatarkit.providers.kling import endpoints as ep
 from avatarkit.providers.kling.auth import KeyPairAuth
+from avatarkit.providers.kling.generate import CAPABILITIES
 from avatarkit.providers.kling.models import Costs, TaskRecord
 from avatarkit.providers.kling.resources import find_external
 from avatarkit.providers.kling.speech import AsyncKlingAudios, AsyncKlingLipSync
@@ -128,6 +130,7 @@ class AsyncKling(AsyncClient):
     """
 
     spec: ClassVar[ProviderSpec] = ep.SPEC
+    capabilities: ClassVar[Capabilities] = CAPABILITIES
 
     def __init__(
         self,
@@ -211,7 +214,7 @@ class AsyncKling(AsyncClient):
             text = (
                 f"no task has the external id {age:.0f} s after the request; ask again in a while ({again})"
             )
-            return Reconciliation(finding=Finding.CANNOT_TELL, explanation=text)
+            return Reconciliation(finding=Finding.CANNOT_TELL, explanation=text, later=True)
         return Reconciliation(finding=Finding.ABSENT, explanation=f"no task has the external id; {again}")
 
 

@@ -12,9 +12,11 @@ from avatarkit.client import AsyncClient, ClientOptions, read_credentials
 from avatarkit.protocol.auth import BearerAuth
 from avatarkit.protocol.codec import without_none
 from avatarkit.protocol.endpoint import ProviderSpec, Request
+from avatarkit.protocol.plan import Capabilities
 from avatarkit.providers.yunapi import checks, limits
 from avatarkit.providers.yunapi import endpoints as ep
 from avatarkit.providers.yunapi import operations as op
+from avatarkit.providers.yunapi.generate import CAPABILITIES
 from avatarkit.providers.yunapi.legacy import AsyncYunApiLegacyVoices
 from avatarkit.providers.yunapi.models import Script
 from avatarkit.providers.yunapi.remakes import AsyncYunApiRemakes
@@ -94,6 +96,7 @@ class AsyncYunApi(AsyncClient):
     """
 
     spec: ClassVar[ProviderSpec] = ep.SPEC
+    capabilities: ClassVar[Capabilities] = CAPABILITIES
 
     def __init__(self, api_key: str | None = None, **options: Unpack[ClientOptions]) -> None:
         credentials = read_credentials(self.spec, api_key)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from avatarkit._sync.providers.kling.resources import KlingResource
+from avatarkit.events import ProgressHook
 from avatarkit.models import Page
 from avatarkit.providers.kling.models import Face, FaceSession, TaskRecord, TtsAudio
 from avatarkit.providers.kling.speech import AsyncKlingAudios, AsyncKlingLipSync
@@ -73,26 +74,43 @@ class KlingLipSync(KlingResource):
     _async: AsyncKlingLipSync
 
     def identify_face(
-        self, *, video_id: str | None = None, video_url: str | None = None, options: CallOptions | None = None
+        self,
+        *,
+        video: Media | None = None,
+        video_id: str | None = None,
+        video_url: str | None = None,
+        progress: ProgressHook | None = None,
+        options: CallOptions | None = None,
     ) -> FaceSession:
         """Find the faces in a video, at once. **Billed**: 0.05 units.
 
-        Exactly one of the two is given. Sent once, as :meth:`KlingAudios.create_by_tts`.
+        Exactly one of *video*, *video_id* and *video_url* is given. Sent once, as
+        :meth:`KlingAudios.create_by_tts`. The vendor takes no uploads here: a local file needs a staging (client
+        option ``staging``).
 
         Args:
+            video: a URL, or a path, bytes or file object where a staging is configured. MP4 or MOV, at most 100 MB, 2
+                to 60 s, 720p or 1080p, sides from 512 to 2,160 pixels.
             video_id: a video of Kling's own (``videos.get(…).snapshot.result["id"]``), at most 30 days old, 60 s long.
-            video_url: an address that the vendor can fetch: MP4 or MOV, at most 100 MB, 2 to 60 s, 720p or 1080p,
-                sides from 512 to 2,160 pixels.
+            video_url: its address, instead of *video*.
+            progress: called with bytes staged and bytes in all.
 
         Raises:
             InvalidRequest: nothing was sent.
+            UnsupportedOperation: a local file, and no staging. Nothing was sent.
+            UploadFailed: a local file did not arrive at the staging. Nothing was sent.
             ProviderError: refused.
             SubmissionInDoubt: it may have been carried out and billed.
 
         Source: the vendor's document, "Lip-sync", identify face.
         """
         return self._lease.run(
-            self._async.identify_face, video_id=video_id, video_url=video_url, options=options
+            self._async.identify_face,
+            video=video,
+            video_id=video_id,
+            video_url=video_url,
+            progress=self._lease.callback(progress),
+            options=options,
         )
 
     def create(
@@ -100,11 +118,13 @@ class KlingLipSync(KlingResource):
         *,
         session: str | FaceSession,
         face: str | Face,
-        sound_end: float,
+        sound_end: float | None = None,
         sound_start: float = 0.0,
         insert_at: float = 0.0,
         sound_file: Media | None = None,
         audio_id: str | TtsAudio | None = None,
+        sound_seconds: float | None = None,
+        face_end: float | None = None,
         sound_volume: float | None = None,
         original_audio_volume: float | None = None,
         watermark: bool | None = None,
@@ -120,14 +140,20 @@ class KlingLipSync(KlingResource):
             session: what :meth:`identify_face` gave, or its id.
             face: one of its faces, or that face's id. The vendor takes one face for now.
             sound_start, sound_end: the part of the recording that is used, in seconds; at least 2 s, and no further
-                than its end.
+                than its end. *sound_end* None goes on to the recording's end, but no further than 60 s, nor longer
+                than the face is to be seen.
             insert_at: when in the video it begins, in seconds. It must share 2 s with the face's own time.
+            sound_seconds: how long the recording is, for *sound_end* None where avatarkit cannot tell: a sound behind
+                a URL, an *audio_id* given as text.
+            face_end: when the face is last seen, in seconds from the video's start, for *sound_end* None and a *face*
+                given as text.
             sound_volume, original_audio_volume: 0 to 2; the vendor's default is 1.
             watermark, callback_url, external_task_id: as for an avatar. The vendor's answers do not repeat the
                 external id of lip-sync tasks, so a lost one may not be found again.
 
         Raises:
-            InvalidRequest, ProviderError, SubmissionInDoubt, DeadlineExceeded: as for an avatar.
+            InvalidRequest, ProviderError, SubmissionInDoubt, DeadlineExceeded: as for an avatar. InvalidRequest also
+                where *sound_end* is None and the recording's length cannot be told.
 
         Source: the vendor's document, "Lip-sync", create task.
         """
@@ -140,6 +166,8 @@ class KlingLipSync(KlingResource):
             insert_at=insert_at,
             sound_file=sound_file,
             audio_id=audio_id,
+            sound_seconds=sound_seconds,
+            face_end=face_end,
             sound_volume=sound_volume,
             original_audio_volume=original_audio_volume,
             watermark=watermark,

@@ -1,0 +1,312 @@
+"""Several billed steps behind one handle: an avatar is cloned, then it speaks.
+
+Invariants:
+
+1. A step is submitted when the one before it succeeded and somebody waits for, looks at or refreshes the chain.
+2. In one client a step is submitted at most once, however many handles of the chain there are: they are one object.
+3. A submission is carried to its end also when the waiter that caused it is cancelled. One that ended in doubt ends
+   the chain: it is never submitted again.
+4. A chain made from a token asks the provider first whether its next step was submitted already, by the name that
+   every step has. Where the provider cannot tell (HiFly), the token is a baton: one process at
+   a time may go on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from avatarkit.artifacts import AsyncVideo
+from avatarkit.errors import SubmissionInDoubt, WaitTimeout
+from avatarkit.models import Finding, Kind, RawResponse, Status, TaskUpdate, Ticket
+from avatarkit.protocol.chain_token import ChainHandle, to_chain_token
+from avatarkit.protocol.plan import Step
+from avatarkit.task import AsyncTask, seconds_or_none
+
+if TYPE_CHECKING:
+    from avatarkit.client import AsyncClient
+    from avatarkit.settings import CallOptions
+
+_PARTS = 0.5  # of the progress shown, before the last step
+
+
+async def perform(
+    client: AsyncClient,
+    step: Step,
+    made: Mapping[int, Mapping[str, Any]],
+    *,
+    name: str = "",
+    options: CallOptions | None = None,
+) -> Any:
+    """Call the operation of *step* on *client*: its task, or what it answered at once.
+
+    *name* is what the step is sent with where it takes a name and its arguments have none.
+    """
+    arguments = step.filled(made)
+    if name and step.named_by and arguments.get(step.named_by) is None:
+        arguments[step.named_by] = name
+    resource, _, method = step.operation.partition(".")
+    return await getattr(getattr(client, resource), method)(**arguments, options=options)
+
+
+def kept(step: Step, answer: Any) -> dict[str, Any]:
+    """What later steps may ask for of *answer*, which came at once."""
+    found: dict[str, Any] = {}
+    for name, path in step.keeps.items():
+        value = answer
+        for attribute in path.split("."):
+            value = getattr(value, attribute)
+        found[name] = value
+    return found
+
+
+class AsyncChain(AsyncTask[AsyncVideo]):
+    """A video that takes several steps, as one task.
+
+    It is used as any other task. Its token resumes in the middle; it holds what is still to be sent (texts, ids, paths
+    of local files), so it is longer than a plain one. Once the last step is submitted, ``to_token()`` gives that step's
+    plain token. Each step is billed by itself.
+    """
+
+    __slots__ = ("_client", "_current", "_doubt", "_handle", "_moving", "_resumed")
+
+    def __init__(
+        self, client: AsyncClient, handle: ChainHandle, current: AsyncTask[Any], *, resumed: bool
+    ) -> None:
+        super().__init__(current._account, current._record)  # noqa: SLF001 - of one family
+        self._client = client
+        self._handle = handle
+        self._current = current
+        self._moving: asyncio.Task[None] | None = None
+        self._doubt: SubmissionInDoubt | None = None
+        self._resumed = resumed
+
+    # -- what is known
+
+    @property
+    def kind(self) -> Kind:
+        """What it makes in the end: a video."""
+        return Kind.VIDEO
+
+    @property
+    def name(self) -> str:
+        """What tells it from other chains."""
+        return self._handle.name
+
+    @property
+    def step(self) -> int:
+        """The step that is under way, from 0."""
+        return self._handle.at
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The operations of all steps, in their order."""
+        return tuple(step.operation for step in self._handle.steps)
+
+    @property
+    def status(self) -> Status:
+        """The status at the last look: ``running`` between two steps."""
+        status = self._current.status
+        return Status.RUNNING if status is Status.SUCCEEDED and not self._last else status
+
+    @property
+    def done(self) -> bool:
+        """Whether the last look showed the end of the last step, or the failure of any."""
+        return self._current.done and (self._last or self._current.status is Status.FAILED)
+
+    @property
+    def response(self) -> RawResponse | None:
+        """The provider's raw answer at the last look at the present step."""
+        return self._current.response
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first step was submitted."""
+        return max(0.0, self._account.clock.time() - self._handle.born)
+
+    @property
+    def progress(self) -> float:
+        """How far it is, 0.0 to 1.0; the steps before the last make up the first half."""
+        share = self._current.progress
+        before = len(self._handle.steps) - 1
+        if self._last:
+            return _PARTS + (1 - _PARTS) * share
+        return _PARTS * (self._handle.at + share) / before
+
+    def to_token(self) -> str:
+        """The handle as a string that resumes where the chain is now. Holds no secret.
+
+        Raises:
+            InvalidHandle: a later step needs material that was given as bytes or as a file object.
+
+        """
+        if self._last:
+            return self._current.to_token()
+        return to_chain_token(
+            attrs.evolve(self._handle, task=self._current.to_token()), self._account.signing_key
+        )
+
+    # -- waiting
+
+    async def refresh(self, *, options: CallOptions | None = None) -> Status:
+        """Look at the present step now; when it succeeded, submit the next one (billed). Gives the status.
+
+        Raises:
+            ProviderError, TransportError: the look failed, or the next step was refused; a later call tries again.
+            SubmissionInDoubt: the next step may have been accepted; the chain has ended.
+
+        """
+        await self._current.refresh(options=options)
+        if self._between:
+            await self._move()
+        return self.status
+
+    async def wait(self, timeout: float | None = 3600.0) -> AsyncVideo:
+        """Go through all steps and give the video. Later steps are billed as they are submitted.
+
+        Args:
+            timeout: seconds for all steps together; None waits for ever.
+
+        Raises:
+            TaskFailed, WaitTimeout, ProviderError: as for every task; ``error.token`` goes on with the chain.
+            SubmissionInDoubt: a later step may have been accepted; the chain has ended and carries the ticket.
+
+        """
+        clock, timeout = self._account.clock, seconds_or_none(timeout)
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(0.0, deadline - clock.monotonic())
+            try:
+                artifact = await self._current.wait(left)
+                if self._last:
+                    return artifact  # type: ignore[no-any-return]
+                await self._move()
+            except BaseException as error:
+                self._name(error)
+                if isinstance(error, WaitTimeout):
+                    raise self._timed_out(timeout) from None
+                raise
+
+    async def updates(self, timeout: float | None = 3600.0) -> AsyncIterator[TaskUpdate]:
+        """Each change of status over all steps, until the end. Later steps are billed as they are submitted.
+
+        Args:
+            timeout: seconds for all updates together; None watches for ever.
+
+        Raises:
+            WaitTimeout: *timeout* seconds passed; the chain can be gone on with.
+            ProviderError, SubmissionInDoubt: a later step was not accepted.
+
+        """
+        clock, timeout = self._account.clock, seconds_or_none(timeout)
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        seen: Status | None = None
+        while True:
+            left = None if deadline is None else max(0.0, deadline - clock.monotonic())
+            try:
+                async with contextlib.aclosing(self._current.updates(left)) as updates:  # type: ignore[type-var]
+                    async for update in updates:
+                        status = self.status
+                        if status is not seen:
+                            seen = status
+                            yield attrs.evolve(
+                                update, status=status, progress=self.progress, elapsed=self.elapsed
+                            )
+                if not self._between:
+                    return
+                await self._move()
+            except WaitTimeout:
+                raise self._timed_out(timeout) from None
+
+    # -- inside
+
+    @property
+    def _last(self) -> bool:
+        return self._handle.at == len(self._handle.steps) - 1
+
+    @property
+    def _between(self) -> bool:
+        return self._current.status is Status.SUCCEEDED and not self._last
+
+    async def _move(self) -> None:
+        """Submit the next step; all callers share one submission, which none of them can cut off."""
+        if self._doubt is not None:
+            raise self._doubt
+        if self._moving is None:
+            self._moving = asyncio.get_running_loop().create_task(self._submit_next())
+            self._moving.add_done_callback(self._moved)
+        await asyncio.shield(self._moving)
+
+    def _moved(self, task: asyncio.Task[None]) -> None:
+        self._moving = None
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, SubmissionInDoubt):
+            self._doubt = error
+
+    async def _submit_next(self) -> None:
+        handle, at = self._handle, self._handle.at
+        artifact = await self._current.wait(0.0)
+        made = {**handle.made, at: {"id": artifact.id}}
+        while True:
+            at += 1
+            step, name = handle.steps[at], handle.name_of(at)
+            answer = await self._already(step, name) if self._resumed else None
+            if answer is None:
+                try:
+                    answer = await perform(self._client, step, made, name=name)
+                except BaseException as error:
+                    error.add_note(f"made so far, and paid for: {_listed(handle.steps, made)}")
+                    raise
+            if step.makes is not None:
+                break
+            made[at] = kept(step, answer)
+        self._handle = attrs.evolve(handle, at=at, made=made)
+        self._current = answer
+        self._record = answer._record  # noqa: SLF001 - the base class shows the present step's record
+        self._artifact = None
+
+    async def _already(self, step: Step, name: str) -> AsyncTask[Any] | None:
+        """The task of *step* if another process submitted it already, as far as the provider can tell."""
+        if not step.named_by or step.arguments.get(step.named_by) is not None:
+            return None
+        ticket = Ticket(
+            provider=self.provider,
+            endpoint=step.operation,
+            kind=(step.makes or Kind.VIDEO).value,
+            account=self._account.fingerprint,
+            marker=name,
+            guard=self._client.guard_of(step.operation),
+            sent_at=self._handle.born,
+        )
+        found = await self._client.reconcile(ticket)
+        return self._client.task(found.token) if found.finding is Finding.FOUND and found.token else None
+
+    def _name(self, error: BaseException) -> None:
+        with contextlib.suppress(Exception):
+            token = self.to_token()
+            error.token = token  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        handle = self._handle
+        where = f"step {handle.at + 1} of {len(handle.steps)}"
+        return f"<{type(self).__name__} {self.provider} {handle.name}, {where}: {self.status}>"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, AsyncChain):
+            return self._handle.name == other._handle.name
+        return super().__eq__(other)
+
+    def __hash__(self) -> int:
+        return hash(self._handle.name)
+
+
+def _listed(steps: tuple[Step, ...], made: Mapping[int, Mapping[str, Any]]) -> str:
+    return ", ".join(
+        f"{steps[at].makes or steps[at].operation} {things['id']}"
+        for at, things in made.items()
+        if "id" in things
+    )
