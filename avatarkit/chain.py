@@ -4,11 +4,12 @@ Invariants:
 
 1. A step is submitted when the one before it succeeded and somebody waits for, looks at or refreshes the chain.
 2. In one client a step is submitted at most once, however many handles of the chain there are: they are one object.
-3. A submission is carried to its end also when the waiter that caused it is cancelled. One that ended in doubt ends
-   the chain: it is never submitted again.
-4. A chain made from a token asks the provider first whether its next step was submitted already, by the name that
-   every step has. Where the provider cannot tell (HiFly), the token is a baton: one process at
-   a time may go on with it.
+3. A submission is carried to its end also when the waiter that caused it is cancelled or runs out of time.
+4. One that ended in doubt is never repeated, by no handle and no token of the chain. The chain goes on only when the
+   provider shows the task that it made.
+5. A chain made from a token asks the provider first whether its next step was submitted already, by the name that
+   every step has that the user gave none. Where the provider cannot tell (HiFly), and with a title of the user's own,
+   the token is a baton: one process at a time may go on with it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from avatarkit.artifacts import AsyncVideo
-from avatarkit.errors import SubmissionInDoubt, WaitTimeout
+from avatarkit.errors import AvatarKitError, InvalidHandle, SubmissionInDoubt, WaitTimeout
 from avatarkit.models import Finding, Kind, RawResponse, Status, TaskUpdate, Ticket
 from avatarkit.protocol.chain_token import ChainHandle, to_chain_token
 from avatarkit.protocol.plan import Step
@@ -64,25 +65,48 @@ def kept(step: Step, answer: Any) -> dict[str, Any]:
     return found
 
 
+def name_made(error: BaseException, steps: tuple[Step, ...], made: Mapping[int, Mapping[str, Any]]) -> None:
+    """Have *error* say what earlier steps made: it was paid for, and can be used again."""
+    things = [
+        f"{steps[at].makes or steps[at].operation} {found['id']}"
+        for at, found in sorted(made.items())
+        if "id" in found
+    ]
+    if things:
+        error.add_note(f"made so far, and paid for: {', '.join(things)}")
+
+
 class AsyncChain(AsyncTask[AsyncVideo]):
     """A video that takes several steps, as one task.
 
     It is used as any other task. Its token resumes in the middle; it holds what is still to be sent (texts, ids, paths
     of local files), so it is longer than a plain one. Once the last step is submitted, ``to_token()`` gives that step's
     plain token. Each step is billed by itself.
+
+    A token is a baton: one process at a time may go on with it. Guiji is asked whether another one has submitted the
+    next step already, unless the video has a title of your own; HiFly has no way to tell.
     """
 
-    __slots__ = ("_client", "_current", "_doubt", "_handle", "_moving", "_resumed")
+    __slots__ = ("_client", "_current", "_doubt", "_handle", "_moving", "_options", "_resumed")
 
     def __init__(
-        self, client: AsyncClient, handle: ChainHandle, current: AsyncTask[Any], *, resumed: bool
+        self,
+        client: AsyncClient,
+        handle: ChainHandle,
+        current: AsyncTask[Any],
+        *,
+        resumed: bool = False,
+        options: CallOptions | None = None,
     ) -> None:
         super().__init__(current._account, current._record)  # noqa: SLF001 - of one family
+        if resumed:
+            _check_operations(client, handle)
         self._client = client
         self._handle = handle
         self._current = current
         self._moving: asyncio.Task[None] | None = None
-        self._doubt: SubmissionInDoubt | None = None
+        self._doubt = handle.in_doubt()
+        self._options = options
         self._resumed = resumed
 
     # -- what is known
@@ -146,9 +170,9 @@ class AsyncChain(AsyncTask[AsyncVideo]):
         """
         if self._last:
             return self._current.to_token()
-        return to_chain_token(
-            attrs.evolve(self._handle, task=self._current.to_token()), self._account.signing_key
-        )
+        doubt = self._doubt.ticket if self._doubt is not None else None
+        handle = attrs.evolve(self._handle, task=self._current.to_token(), doubt=doubt)
+        return to_chain_token(handle, self._account.signing_key)
 
     # -- waiting
 
@@ -157,7 +181,7 @@ class AsyncChain(AsyncTask[AsyncVideo]):
 
         Raises:
             ProviderError, TransportError: the look failed, or the next step was refused; a later call tries again.
-            SubmissionInDoubt: the next step may have been accepted; the chain has ended.
+            SubmissionInDoubt: the next step may have been accepted. It is not sent again; a later call looks for it.
 
         """
         await self._current.refresh(options=options)
@@ -173,7 +197,8 @@ class AsyncChain(AsyncTask[AsyncVideo]):
 
         Raises:
             TaskFailed, WaitTimeout, ProviderError: as for every task; ``error.token`` goes on with the chain.
-            SubmissionInDoubt: a later step may have been accepted; the chain has ended and carries the ticket.
+            SubmissionInDoubt: a later step may have been accepted; carries the ticket. It is not sent again: a later
+                wait goes on when the provider shows it, and else raises this again.
 
         """
         clock, timeout = self._account.clock, seconds_or_none(timeout)
@@ -184,11 +209,13 @@ class AsyncChain(AsyncTask[AsyncVideo]):
                 artifact = await self._current.wait(left)
                 if self._last:
                     return artifact  # type: ignore[no-any-return]
-                await self._move()
+                left = None if deadline is None else max(0.0, deadline - clock.monotonic())
+                if not await self._move(left):
+                    raise self._timed_out(timeout)
             except BaseException as error:
-                self._name(error)
                 if isinstance(error, WaitTimeout):
                     raise self._timed_out(timeout) from None
+                self._name(error)
                 raise
 
     async def updates(self, timeout: float | None = 3600.0) -> AsyncIterator[TaskUpdate]:
@@ -218,9 +245,14 @@ class AsyncChain(AsyncTask[AsyncVideo]):
                             )
                 if not self._between:
                     return
-                await self._move()
-            except WaitTimeout:
-                raise self._timed_out(timeout) from None
+                left = None if deadline is None else max(0.0, deadline - clock.monotonic())
+                if not await self._move(left):
+                    raise self._timed_out(timeout)
+            except BaseException as error:
+                if isinstance(error, WaitTimeout):
+                    raise self._timed_out(timeout) from None
+                self._name(error)
+                raise
 
     # -- inside
 
@@ -232,14 +264,24 @@ class AsyncChain(AsyncTask[AsyncVideo]):
     def _between(self) -> bool:
         return self._current.status is Status.SUCCEEDED and not self._last
 
-    async def _move(self) -> None:
-        """Submit the next step; all callers share one submission, which none of them can cut off."""
-        if self._doubt is not None:
-            raise self._doubt
+    async def _move(self, seconds: float | None = None) -> bool:
+        """Submit the next step; False when *seconds* passed first.
+
+        All callers share one submission, which none of them can cut off.
+        """
         if self._moving is None:
             self._moving = asyncio.get_running_loop().create_task(self._submit_next())
             self._moving.add_done_callback(self._moved)
-        await asyncio.shield(self._moving)
+        moving = self._moving
+        await asyncio.wait((moving,), timeout=seconds)
+        if not moving.done():
+            return False
+        try:
+            moving.result()
+        except BaseException as error:
+            self._name(error)
+            raise
+        return True
 
     def _moved(self, task: asyncio.Task[None]) -> None:
         self._moving = None
@@ -248,30 +290,48 @@ class AsyncChain(AsyncTask[AsyncVideo]):
             self._doubt = error
 
     async def _submit_next(self) -> None:
-        handle, at = self._handle, self._handle.at
         artifact = await self._current.wait(0.0)
-        made = {**handle.made, at: {"id": artifact.id}}
+        self._keep(self._handle.at, {"id": artifact.id})
+        at = self._handle.at + 1
         while True:
+            step, name = self._handle.steps[at], self._handle.name_of(at)
+            # What was answered at once stays, when a step behind it was refused: it is not paid for twice.
+            if at not in self._handle.made:
+                answer = await self._already(step, name) or await self._perform(step, name)
+                if step.makes is not None:
+                    break
+                self._keep(at, kept(step, answer))
             at += 1
-            step, name = handle.steps[at], handle.name_of(at)
-            answer = await self._already(step, name) if self._resumed else None
-            if answer is None:
-                try:
-                    answer = await perform(self._client, step, made, name=name)
-                except BaseException as error:
-                    error.add_note(f"made so far, and paid for: {_listed(handle.steps, made)}")
-                    raise
-            if step.makes is not None:
-                break
-            made[at] = kept(step, answer)
-        self._handle = attrs.evolve(handle, at=at, made=made)
+        self._handle = attrs.evolve(self._handle, at=at)
         self._current = answer
         self._record = answer._record  # noqa: SLF001 - the base class shows the present step's record
-        self._artifact = None
+        self._artifact = self._doubt = None
+
+    def _keep(self, at: int, things: Mapping[str, Any]) -> None:
+        self._handle = attrs.evolve(self._handle, made={**self._handle.made, at: things})
+
+    async def _perform(self, step: Step, name: str) -> Any:
+        made = self._handle.made
+        try:
+            return await perform(self._client, step, made, name=name, options=self._options)
+        except BaseException as error:
+            name_made(error, self._handle.steps, made)
+            raise
 
     async def _already(self, step: Step, name: str) -> AsyncTask[Any] | None:
-        """The task of *step* if another process submitted it already, as far as the provider can tell."""
-        if not step.named_by or step.arguments.get(step.named_by) is not None:
+        """The task of *step* if it was submitted already, as far as the provider can tell.
+
+        Raises:
+            SubmissionInDoubt: it was submitted here, with an unknown end, and the provider does not show it.
+
+        """
+        if self._doubt is not None:
+            with contextlib.suppress(AvatarKitError):
+                found = await self._task_of(self._doubt.ticket)
+                if found is not None:
+                    return found
+            raise self._doubt
+        if not self._resumed or not step.named_by or step.arguments.get(step.named_by) is not None:
             return None
         ticket = Ticket(
             provider=self.provider,
@@ -282,13 +342,34 @@ class AsyncChain(AsyncTask[AsyncVideo]):
             guard=self._client.guard_of(step.operation),
             sent_at=self._handle.born,
         )
+        return await self._task_of(ticket)
+
+    async def _task_of(self, ticket: Ticket) -> AsyncTask[Any] | None:
         found = await self._client.reconcile(ticket)
         return self._client.task(found.token) if found.finding is Finding.FOUND and found.token else None
 
     def _name(self, error: BaseException) -> None:
-        with contextlib.suppress(Exception):
+        """Have *error* say how the chain goes on; the step's task, which it may name already, is only a part."""
+        with contextlib.suppress(InvalidHandle):
             token = self.to_token()
             error.token = token  # type: ignore[attr-defined]
+            note = f"{self.provider} chain {self.name}: go on with the token {token}"
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
+
+    def _timed_out(self, timeout: float | None) -> WaitTimeout:
+        handle, token = self._handle, ""
+        with contextlib.suppress(InvalidHandle):
+            token = self.to_token()
+        return WaitTimeout(
+            f"{self.provider} chain {handle.name} was still at step {handle.at + 1} of {len(handle.steps)} after "
+            f"{timeout:g} s of waiting; it can be gone on with",
+            token=token,
+            task_id=self.id,
+            hint=f"Resume with the token {token}"
+            if token
+            else "Wait again: only this handle has the material.",
+        )
 
     def __repr__(self) -> str:
         handle = self._handle
@@ -296,17 +377,14 @@ class AsyncChain(AsyncTask[AsyncVideo]):
         return f"<{type(self).__name__} {self.provider} {handle.name}, {where}: {self.status}>"
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, AsyncChain):
-            return self._handle.name == other._handle.name
-        return super().__eq__(other)
+        return self._handle.name == other._handle.name if isinstance(other, AsyncChain) else False
 
     def __hash__(self) -> int:
         return hash(self._handle.name)
 
 
-def _listed(steps: tuple[Step, ...], made: Mapping[int, Mapping[str, Any]]) -> str:
-    return ", ".join(
-        f"{steps[at].makes or steps[at].operation} {things['id']}"
-        for at, things in made.items()
-        if "id" in things
-    )
+def _check_operations(client: AsyncClient, handle: ChainHandle) -> None:
+    """Only what :meth:`AsyncClient.generate` plans can be in a token, whoever signed it."""
+    known = {operation for route in client.capabilities.routes for operation in route.operations}
+    if not known.issuperset(step.operation for step in handle.steps):
+        raise InvalidHandle("this token holds a step that is none of the provider's")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlencode
 
 from avatarkit.artifacts import AsyncVideo
 from avatarkit.chain import AsyncChain
-from avatarkit.errors import ConfigurationError, InvalidHandle, MissingCredentials
-from avatarkit.events import Hook
+from avatarkit.client_options import ClientOptions, hooks_of, read_credentials
+from avatarkit.errors import ConfigurationError, InvalidHandle
 from avatarkit.generation import generate
 from avatarkit.models import Finding, Guard, Kind, RawResponse, Reconciliation, Ticket
 from avatarkit.protocol.auth import Auth
@@ -26,77 +27,18 @@ from avatarkit.request import VideoRequest
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, Polling, RateLimit, RetryPolicy, Timeouts
 from avatarkit.task import AsyncTask, check_token
 from avatarkit.transport.account import Account, DetachedSubmission
-from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
+from avatarkit.transport.clock import SYSTEM_CLOCK
 from avatarkit.transport.session import Network
-from avatarkit.transport.staging import Staging, close_staging, use_staging
+from avatarkit.transport.staging import close_staging, use_staging
+from avatarkit.transport.uploads_cache import UploadCache
+
+if TYPE_CHECKING:
+    from avatarkit.bulk.run import JobOutcome, Jobs
+
+__all__ = ["AsyncClient", "AsyncResource", "ClientOptions", "read_credentials"]
 
 T = TypeVar("T")
 _MOST_CHAINS = 10_000
-
-
-class ClientOptions(TypedDict, total=False):
-    """Keyword arguments that every client takes.
-
-    Attributes:
-        base_url: where the API lives, without a slash at the end; else the provider's own, or the environment's.
-        timeouts: bounds in seconds, see :class:`Timeouts`.
-        retry: for requests that are safe to repeat, see :class:`RetryPolicy`.
-        rate_limit: requests a second for the whole account; ``"default"`` is the provider's, None is none.
-        max_running: the most tasks to have running at once; None learns it from the provider's refusals.
-        polling: bounds between two looks at one task.
-        proxy: URL of a proxy; None honours the environment, ``""`` uses none.
-        ca_file: PEM file with the authorities to trust.
-        connections: the most requests in progress.
-        preflight: False skips the local check of files and limits.
-        hooks: called with every event, see :mod:`avatarkit.events`.
-        staging: where local files are put for providers that take only URLs: a URL such as ``s3://bucket/prefix``, or
-            a :class:`Staging`; None leaves it to the environment (``AVATARKIT_STAGING``), ``""`` is none.
-        clock: another time, for tests.
-        seed: makes jitter and markers repeatable, for tests.
-
-    """
-
-    base_url: str | None
-    timeouts: Timeouts
-    retry: RetryPolicy
-    rate_limit: RateLimit | Literal["default"] | None
-    max_running: int | None
-    polling: Polling
-    proxy: str | None
-    ca_file: str | None
-    connections: int
-    preflight: bool
-    hooks: Hook | Iterable[Hook] | None
-    staging: Staging | str | None
-    clock: Clock
-    seed: int | None
-
-
-def _hooks(value: Hook | Iterable[Hook] | None) -> tuple[Hook, ...]:
-    if value is None:
-        return ()
-    return (value,) if callable(value) else tuple(value)
-
-
-def read_credentials(spec: ProviderSpec, *given: str | None) -> tuple[str, ...]:
-    """The credentials given, else those of the environment.
-
-    Raises:
-        MissingCredentials: one is missing; the message names its variable.
-
-    """
-    found = [text or os.environ.get(name, "") for text, name in zip(given, spec.credentials, strict=True)]
-    missing = [name for text, name in zip(found, spec.credentials, strict=True) if not text.strip()]
-    if missing:
-        names = " and ".join(missing)
-        raise MissingCredentials(
-            f"no credentials for {spec.title}: {names} is not set",
-            hint=f"Set the environment variable {names}, or pass the credentials to the client.",
-        )
-    for text in found:
-        if not text.strip().isascii() or not text.strip().isprintable():
-            raise ConfigurationError(f"the credentials for {spec.title} hold characters that no token has")
-    return tuple(text.strip() for text in found)
 
 
 class AsyncClient:
@@ -141,6 +83,7 @@ class AsyncClient:
                 proxy=options.get("proxy"),
                 ca_file=options.get("ca_file"),
                 connections=options.get("connections", 100),
+                wire=options.get("wire"),
             ),
             timeouts=options.get("timeouts", Timeouts()),
             retry=options.get("retry", RetryPolicy()),
@@ -149,7 +92,7 @@ class AsyncClient:
             poll_shortest=polling.shortest,
             poll_longest=polling.longest,
             preflight=options.get("preflight", True),
-            hooks=_hooks(options.get("hooks")),
+            hooks=hooks_of(options.get("hooks")),
             random=random.Random(options.get("seed")),  # noqa: S311 - jitter and names, no secrets
         )
         use_staging(account, options.get("staging"))
@@ -261,9 +204,89 @@ class AsyncClient:
         """Whether material and limits are checked locally, unless a call says otherwise."""
         return self._account.preflight
 
+    @property
+    def uploads(self) -> UploadCache:
+        """What was uploaded lately, by content."""
+        return self._account.uploads
+
+    @property
+    def submit_seconds(self) -> float:
+        """The most seconds that one billed request and its answer take."""
+        return self._account.timeouts.submit
+
     def new_name(self) -> tuple[str, float]:
         """A fresh unique name, and the time now, seconds since 1970."""
         return self._account.marker(), self._account.clock.time()
+
+    # -- many
+
+    async def bulk(
+        self,
+        jobs: Jobs | None,
+        *,
+        journal: str | os.PathLike[str],
+        out: str | os.PathLike[str] = ".",
+        name: str = "{key}",
+        sidecar: bool = False,
+        budget: float | None = None,
+        default_cost: float | None = None,
+        retries: int = 2,
+        max_failures: int = 20,
+        submits: int = 16,
+        downloads: int = 8,
+        run: str = "main",
+        base: str | os.PathLike[str] | None = None,
+    ) -> AsyncIterator[JobOutcome]:
+        """Make a video of every job, and give each one's outcome as it comes. **Billed**, each job once.
+
+        The journal makes it safe to be killed at any moment: started again with the same journal, the run goes on, and
+        gives the outcomes of what had ended before, too. Every job is read and checked before the first is submitted.
+        What may have been accepted without an answer is looked up where the provider can be asked, else held for you
+        (``avatarkit bulk doubts``); it is never sent again by itself. Leaving the loop early stops submitting.
+
+        Args:
+            jobs: a manifest's path (CSV, JSON lines, Parquet), or anything that yields :class:`VideoRequest` objects,
+                mappings of its fields, or ``(key, request)`` pairs; None goes on with what the journal has. Material
+                has to be paths and URLs.
+            journal: file of the run's ledger, or a PostgreSQL address (extra ``postgres``).
+            out: folder or object-store URL that gets the videos.
+            name: template of their names: ``{key}``, ``{title}``, ``{row}``, ``{provider}`` or any column.
+            sidecar: whether each video gets a JSON file with its facts beside it.
+            budget: the most to spend, in the provider's unit; what a job may cost is set aside before it is submitted.
+            default_cost: what a job is taken to cost where no price is published.
+            retries: how often a job that failed by the provider's fault is submitted again; each time is billed.
+            max_failures: failures in a row after which nothing more is submitted; 0: never.
+            submits: uploads and submissions at once.
+            downloads: downloads at once.
+            run: name of the run in the journal.
+            base: the folder where relative paths of material begin; None is the manifest's own.
+
+        Raises:
+            InvalidRequest: rows are wrong; every mistake is listed with its line and column. Nothing was submitted.
+            ConfigurationError: the journal is in use, belongs to another account, or cannot be read or written.
+
+        """
+        from avatarkit.bulk.run import BulkOptions, BulkRun  # costs more to load than a client
+
+        options = BulkOptions(
+            out=out,
+            name=name,
+            sidecar=sidecar,
+            budget=budget,
+            default_cost=default_cost,
+            retries=retries,
+            max_failures=max_failures,
+            submits=submits,
+            downloads=downloads,
+            run=run,
+            base=base,
+        )
+        async with (
+            BulkRun(self, jobs, journal, options) as bulk_run,
+            contextlib.aclosing(bulk_run.outcomes()) as outcomes,
+        ):
+            async for outcome in outcomes:
+                yield outcome
 
     def guard_of(self, operation: str) -> Guard:
         """What helps to find a lost submission of *operation* again."""

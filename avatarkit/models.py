@@ -297,7 +297,7 @@ class Ticket:
         marker: the title, name or external id that was sent.
         guard: what kind of marker that is.
         sent_at: when the request went out, seconds since 1970 (UTC).
-        request_hash: SHA-256 of the body that was sent, hexadecimal.
+        request_hash: SHA-256 of the body, hexadecimal; each streamed file in it is represented by its own SHA-256.
 
     """
 

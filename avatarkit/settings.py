@@ -57,7 +57,7 @@ class Timeouts:
         request: for one small JSON request and its answer, connecting included.
         submit: for one billed request and its answer. Longer than *request*, since giving up leaves a doubt. With files
             of more than 256 KB inside the request it is added to the upload, in which nothing but silence is bounded,
-            by *read*, so that a slow line (5 KB/s and more) may take its time.
+            by *read*, so that a slow line (5 KB/s and more) may take its time. With a gate it bounds all of it.
         call: for a whole call with all its retries and waits (``None``: the retries bound it).
         slot: how long a submission may wait for a free task slot (``None``: as long as the call may take).
         read: the longest silence while a file is being transferred.

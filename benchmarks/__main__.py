@@ -14,10 +14,11 @@ PROGRAMS = (
     "transfer",
     "limiter",
     "polling",
+    "rounds",
     "bridge",
     "webhooks",
 )
-QUICK = ("throughput", "waiting", "imports", "codec")  # those that know --quick
+QUICK = ("throughput", "waiting", "imports", "codec", "rounds")  # those that know --quick
 
 
 def _run(name: str, options: list[str]) -> int:

@@ -13,7 +13,7 @@ from sides import Side
 from avatarkit import providers
 from avatarkit.protocol.endpoint import Endpoint
 from avatarkit.protocol.fakewire import FakeRequest, FakeResponse
-from avatarkit.protocol.samples import LocalFile, Need, Operation, Samples
+from avatarkit.protocol.samples import LocalFile, Login, Need, Operation, Samples
 from avatarkit.sandbox.discovery import path_labels
 from avatarkit.transport.sandbox_staging import SandboxStaging
 
@@ -50,12 +50,28 @@ class Listening:
         return answer
 
 
-class House:
-    """A sandbox and clients of one provider on one side."""
+class Skewed:
+    """A side's clock whose calendar is wrong by *seconds*; intervals are right."""
 
-    def __init__(self, side: Side, provider: str, folder: Path) -> None:
+    def __init__(self, clock: Any, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clock, name)
+
+    def time(self) -> float:
+        now: float = self._clock.time()
+        return now + self._seconds
+
+
+class House:
+    """A sandbox and clients of one provider on one side, with one of its ways to authenticate."""
+
+    def __init__(self, side: Side, provider: str, folder: Path, login: Login | None = None) -> None:
         self.side = side
         self.provider = provider
+        self.login = login
         self.spec = providers.spec(provider)
         self.samples: Samples = providers.part(provider, "samples").SAMPLES
         self.fake = providers.part(provider, "fake").FAKE
@@ -76,17 +92,27 @@ class House:
         self._box.start()
         return self._box
 
-    def client(self, *credentials: str, **options: Any) -> Any:
-        """A client of the sandbox; closed at the end of the test."""
+    def client(self, *credentials: str, skew: float = 0.0, **options: Any) -> Any:
+        """A client of the sandbox, whose calendar is wrong by *skew* seconds; closed at the end of the test."""
         given = {"base_url": self.box.base_url(self.provider), "seed": 7, **options}
         given.setdefault("staging", SandboxStaging(self.box.url, clock=self.side.clock))
-        client = self.side.client(self.provider, *self.keys(*credentials), **given)
+        named = self.named_keys(*credentials)
+        client = self.side.client(self.provider, *self.keys(*credentials), **named, **given)
+        if skew:
+            self.side.original(client)._account.clock = Skewed(self.side.clock, skew)
         self._open.append(client)
         return client
 
     def keys(self, *given: str) -> tuple[str, ...]:
-        """Credentials of the sandbox's account, or those *given*."""
-        return keys(self.provider, self.box, *given)
+        """Positional credentials of the sandbox's account, or those *given*; none for a login that has names."""
+        return keys(self.provider, self.box, *given) if self.login is None else ()
+
+    def named_keys(self, *given: str) -> dict[str, str]:
+        """The login's keyword arguments for the sandbox's account, or for the key *given*."""
+        if self.login is None:
+            return {}
+        key, secret, *_ = (*given, *(self.box.token, self.box.secret)[len(given) :])
+        return self.login.named(key, secret)
 
     def close(self) -> None:
         """Close what is open."""

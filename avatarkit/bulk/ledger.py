@@ -119,6 +119,19 @@ class Ledger(Protocol):
         """From intent to new, surely nothing was made: slot and money are given back. *counts*: one more try."""
         ...
 
+    async def postpone(
+        self,
+        run: str,
+        key: str,
+        state: JobState,
+        *,
+        not_before: float,
+        error: Mapping[str, Any],
+        counts: bool = False,
+    ) -> bool:
+        """A job that is new or ready, and stays so, is not to be handed out before; *counts*: one more try."""
+        ...
+
     async def doubt(self, run: str, key: str, attempt: int, *, error: Mapping[str, Any]) -> bool:
         """The intent's outcome is not known: it stays, marked so, and may be reconciled."""
         ...

@@ -18,7 +18,8 @@ from avatarkit.cli import output
 from avatarkit.cli.extras import draws_chinese, install
 from avatarkit.cli.failures import clean
 from avatarkit.cli.invocation import Invocation, command
-from avatarkit.cli.running import opened, operation, run
+from avatarkit.cli.listing import counters
+from avatarkit.cli.running import opened, run
 from avatarkit.protocol.redact import fingerprint
 from avatarkit.settings import CallOptions
 from avatarkit.transport.session import Network
@@ -142,14 +143,16 @@ async def _provider(
 async def _ask(invocation: Invocation, name: str, told: dict[str, Any], problems: list[str]) -> None:
     try:
         async with opened(invocation, name) as client:
-            credit = await operation(client, "account.credit")(options=_PATIENCE)
+            shown = await counters(client, options=_PATIENCE)
+    except errors.UnsupportedOperation:
+        told["answer"] = "not asked: nothing that is free to ask"
     except errors.AvatarKitError as error:
         told["answer"] = f"{type(error).__name__}: {clean(str(error))}"
         advice = f" {clean(error.hint)}" if error.hint else ""
         problems.append(f"{name}: {clean(str(error))}{'.' if advice else ''}{advice}")
     else:
         told["answer"] = "ok"
-        told["credits"] = credit.left
+        told["credits"] = shown[0]["left"]
 
 
 def _print(checkup: Checkup) -> None:

@@ -13,23 +13,24 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
 import orjson
 
-from avatarkit.errors import InvalidHandle
-from avatarkit.models import Avatar, Kind, Subtitle, UploadedFile, Voice
-from avatarkit.protocol.plan import Made, Step
+from avatarkit.errors import InvalidHandle, SubmissionInDoubt
+from avatarkit.models import Guard, Ticket
+from avatarkit.protocol.plan import Step
+from avatarkit.protocol.step_json import step_from_json, step_to_json
 
 PREFIX = "avkc1."
 _LONGEST = 256 * 1024
 _UNPACKED = 1 << 20
 _SIGNATURE = 16  # bytes
+_WRONG = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading data of another shape than ours may raise."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +43,7 @@ class ChainHandle:
         at: the step that is under way, from 0.
         task: the token of that step's task.
         made: what earlier steps made, by step.
+        doubt: of a next step whose submission ended in doubt; it must not be sent again.
 
     """
 
@@ -53,10 +55,24 @@ class ChainHandle:
     at: int = 0
     task: str = ""
     made: Mapping[int, Mapping[str, Any]] = attrs.field(factory=dict)
+    doubt: Ticket | None = None
 
     def name_of(self, step: int) -> str:
         """What *step* is sent with where its arguments have no name."""
         return f"{self.name}-{step + 1}"
+
+    def in_doubt(self) -> SubmissionInDoubt | None:
+        """The doubt as an error, for whoever goes on with the chain."""
+        ticket = self.doubt
+        if ticket is None:
+            return None
+        return SubmissionInDoubt(
+            f"{ticket.provider} {ticket.endpoint} may have been accepted before this token was made; "
+            "it is not sent again",
+            ticket=ticket,
+            reason="as the chain's token says",
+            hint="Look for it in the provider's console, by its name.",
+        )
 
 
 def to_chain_token(handle: ChainHandle, key: bytes) -> str:
@@ -66,17 +82,10 @@ def to_chain_token(handle: ChainHandle, key: bytes) -> str:
         InvalidHandle: a step holds material that cannot be written down, or is too long.
 
     """
-    steps = [
-        [
-            step.operation,
-            step.makes and step.makes.value,
-            step.named_by,
-            _plain(dict(step.arguments)),
-            dict(step.keeps),
-        ]
-        for step in handle.steps
-    ]
+    steps = [step_to_json(step) for step in handle.steps]
     made = {str(step): dict(things) for step, things in handle.made.items()}
+    ticket = handle.doubt
+    doubt = ticket and [ticket.endpoint, ticket.kind, ticket.marker, ticket.guard.value, ticket.sent_at]
     fields = [
         handle.provider,
         handle.account,
@@ -86,12 +95,17 @@ def to_chain_token(handle: ChainHandle, key: bytes) -> str:
         handle.at,
         handle.task,
         made,
+        doubt,
     ]
-    body = orjson.dumps(fields)
-    if len(body) > _UNPACKED:
-        raise InvalidHandle("this chain is too long for a token")
+    try:
+        body = orjson.dumps(fields)
+    except TypeError:  # surrogates, numbers beyond 64 bits
+        raise InvalidHandle("a later step holds a value that cannot be written down") from None
     packed = zlib.compress(body, 9)
-    return PREFIX + base64.urlsafe_b64encode(_sign(packed, key) + packed).decode("ascii").rstrip("=")
+    token = PREFIX + base64.urlsafe_b64encode(_sign(packed, key) + packed).decode("ascii").rstrip("=")
+    if len(body) > _UNPACKED or len(token) > _LONGEST:
+        raise InvalidHandle("this chain is too long for a token")
+    return token
 
 
 def _sign(packed: bytes, key: bytes) -> bytes:
@@ -119,7 +133,7 @@ def from_chain_token(token: str, key: bytes) -> ChainHandle:
         if unpack.unconsumed_tail:
             raise ValueError("too long")
         return _handle(orjson.loads(body))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, binascii.Error, zlib.error):
+    except (*_WRONG, binascii.Error, zlib.error):
         raise InvalidHandle(
             "this token is damaged, was cut, or was made with other credentials",
             hint="Copy it whole from task.to_token(), and use the credentials it was made with.",
@@ -127,67 +141,32 @@ def from_chain_token(token: str, key: bytes) -> ChainHandle:
 
 
 def _handle(fields: list[Any]) -> ChainHandle:
-    provider, account, name, born, steps, at, task, made = fields
+    provider, account, name, born, steps, at, task, made, doubt = fields
     handle = ChainHandle(
         provider=str(provider),
         account=str(account),
         name=str(name),
         born=float(born),
-        steps=tuple(
-            Step(
-                operation=str(operation),
-                makes=None if makes is None else Kind(makes),
-                named_by=str(named_by),
-                arguments={str(key): _lively(value) for key, value in arguments.items()},
-                keeps={str(key): str(value) for key, value in keeps.items()},
-            )
-            for operation, makes, named_by, arguments, keeps in steps
-        ),
+        steps=tuple(map(step_from_json, steps)),
         at=int(at),
         task=str(task),
         made={int(step): dict(things) for step, things in made.items()},
+        doubt=None if doubt is None else _ticket(str(provider), str(account), *doubt),
     )
     if not 0 <= handle.at < len(handle.steps):
         raise ValueError("no such step")
     return handle
 
 
-def _plain(value: Any) -> Any:
-    """*value* as JSON; what is no JSON becomes an object with one key that begins with ``$``."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Made):
-        return {"$made": [value.step, value.name]}
-    if isinstance(value, Avatar | Voice):
-        return value.id
-    if isinstance(value, UploadedFile):
-        return {"$file": [value.id, value.sha256, value.size]}
-    if isinstance(value, Subtitle):
-        return {"$subtitle": attrs.asdict(value)}
-    if isinstance(value, os.PathLike):
-        return {"$path": str(Path(os.fspath(value)).absolute())}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    raise InvalidHandle(
-        f"a later step of this chain needs a {type(value).__name__}, which no token can hold",
-        hint="Give material as a path or a URL.",
+def _ticket(
+    provider: str, account: str, endpoint: Any, kind: Any, marker: Any, guard: Any, sent_at: Any
+) -> Ticket:
+    return Ticket(
+        provider=provider,
+        endpoint=str(endpoint),
+        kind=str(kind),
+        account=account,
+        marker=str(marker),
+        guard=Guard(guard),
+        sent_at=float(sent_at),
     )
-
-
-def _lively(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_lively(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "$made" in value:
-        return Made(int(value["$made"][0]), str(value["$made"][1]))
-    if "$file" in value:
-        file_id, sha256, size = value["$file"]
-        return UploadedFile(id=str(file_id), sha256=str(sha256), size=int(size))
-    if "$subtitle" in value:
-        return Subtitle(**value["$subtitle"])
-    if "$path" in value:
-        return Path(str(value["$path"]))
-    return {str(key): _lively(item) for key, item in value.items()}

@@ -102,7 +102,8 @@ class Batch:
     Attributes:
         request: the request for the ids still looked for, and a page number from 1.
         most: the most ids one request may ask for; 0 when the provider lists without being given ids.
-        pages: the most pages that are walked through in one round; ids not found by then are looked at one by one.
+        pages: the most pages that are walked through in one round; ids not found by then are looked at one by one. With
+            *most* above 0 and more than one page, a request for more than *most* ids is a page of a list.
     """
 
     request: Callable[[Sequence[str], int], Request[BatchPage]]

@@ -145,6 +145,29 @@ class Refusal:
 
 
 @attrs.frozen(kw_only=True, eq=False)
+class Login:
+    """A further way to authenticate, beside the positional credentials that the provider's spec names.
+
+    Attributes:
+        label: tells it apart in reports.
+        arguments: the client's keyword arguments, each with what goes there: ``"key"`` or ``"secret"``.
+        refused: methods that the provider refuses to those who come this way, with the class of error.
+        seconds: how long at most one Authorization header is used; None: for ever.
+
+    """
+
+    label: str
+    arguments: Mapping[str, str]
+    refused: Mapping[str, type[AvatarKitError]] = attrs.field(factory=dict)
+    seconds: float | None = None
+
+    def named(self, key: str, secret: str) -> dict[str, str]:
+        """The client's keyword arguments for an account with this key and secret."""
+        values = {"key": key, "secret": secret}
+        return {name: values[what] for name, what in self.arguments.items()}
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class Samples:
     """Everything of one provider.
 
@@ -158,6 +181,7 @@ class Samples:
         token: the request that lends a token for the credentials, where there is one; counts leave it out.
         grant: a good answer to it.
         auth_query: query parameters that carry credentials.
+        logins: further ways to authenticate; the suites that matter run once more for each.
         marked: whether a submission's body carries a mark of the client's, so that no two are equal.
         timed: whether a finished work tells its duration.
         totals: whether a list tells how many rows there are in all.
@@ -177,6 +201,7 @@ class Samples:
     token: Endpoint | None = None
     grant: Mapping[str, Any] = attrs.field(factory=dict)
     auth_query: tuple[str, ...] = ()
+    logins: tuple[Login, ...] = ()
     marked: bool = True
     timed: bool = True
     totals: bool = False

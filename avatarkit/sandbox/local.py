@@ -14,11 +14,17 @@ from avatarkit.sandbox.control import Control
 from avatarkit.sandbox.discovery import find_fakes
 from avatarkit.sandbox.faults import Fault, Faults
 from avatarkit.sandbox.files import FileStore
+from avatarkit.sandbox.origins import Origins
 from avatarkit.sandbox.render import Renderer
 from avatarkit.sandbox.seen import Seen
 from avatarkit.sandbox.server import SandboxServer
+from avatarkit.sandbox.wire import SandboxWire
 from avatarkit.sandbox.world import Delay, SandboxWorld
 from avatarkit.transport.clock import SYSTEM_CLOCK, Clock, in_thread
+from avatarkit.transport.wire import Wire
+
+# Names that lead nowhere (RFC 6761), for a sandbox without sockets.
+_UNHEARD = {"api": "http://sandbox.invalid", "files": "http://files.sandbox.invalid"}
 
 
 class AsyncSandbox:
@@ -49,6 +55,10 @@ class AsyncSandbox:
             ``auto`` is the studio when its packages are installed, else plain.
         result_bytes: size of each result with ``render="tiny"``.
         upload_limit: the largest upload in bytes.
+        listen: False opens no port: only clients with ``wire=sandbox.wire()`` in this process reach it.
+        keep_tasks: the most ended tasks to remember; what ended before them is forgotten with its result and its
+            records in :attr:`seen` (not its counts), and asking for it finds no such task. None keeps all, at about two
+            kilobytes each.
         switches: quirks per provider, such as ``{"hifly": {"auth_failure": "json"}}``; see each ``fake.py``.
         seed: decides the ids that are handed out.
     """
@@ -73,6 +83,8 @@ class AsyncSandbox:
         render: Literal["auto", "studio", "plain", "tiny"] = "auto",
         result_bytes: int = 4096,
         upload_limit: int = 600 * 1024 * 1024,
+        listen: bool = True,
+        keep_tasks: int | None = None,
         switches: Mapping[str, Mapping[str, Any]] | None = None,
         seed: int = 0,
     ) -> None:
@@ -82,9 +94,15 @@ class AsyncSandbox:
         self._result_bytes, self._upload_limit = result_bytes, upload_limit
         self._token, self._secret = token, secret
         self._faults, self._seen = Faults(), Seen()
+        self._listen = listen
         self._world = SandboxWorld(
-            now=self._clock.time, fakes=find_fakes(), seed=seed, url_lifetime=url_lifetime
+            now=self._clock.time,
+            fakes=find_fakes(),
+            seed=seed,
+            url_lifetime=url_lifetime,
+            keep_tasks=keep_tasks,
         )
+        self._world.on_forget = self._seen.forget
         self._control = Control(self._world, self._faults, self._seen, self._poke)
         self.set_delays(queue_seconds=queue_seconds, run_seconds=run_seconds)
         for provider, changed in (switches or {}).items():
@@ -102,6 +120,7 @@ class AsyncSandbox:
             )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: SandboxServer | None = None
+        self._wire: SandboxWire | None = None
         self._store: FileStore | None = None
         self._renderer: Renderer | None = None
         self._callbacks: Callbacks | None = None
@@ -116,8 +135,8 @@ class AsyncSandbox:
         await self.aclose()
 
     async def start(self) -> None:
-        """Listen. Raises OSError when a port is taken; does nothing when it listens already."""
-        if self._server is not None:
+        """Listen. Raises OSError when a port is taken; does nothing when it runs already."""
+        if self._wire is not None:
             return
         self._loop = asyncio.get_running_loop()
         self._store = FileStore()
@@ -130,35 +149,42 @@ class AsyncSandbox:
             on_done=self._callbacks.check,
         )
         self._world.on_accept = self._renderer.start
-        server = SandboxServer(
+        origins = Origins(
             world=self._world,
             faults=self._faults,
             seen=self._seen,
             clock=self._clock,
             store=self._store,
             callbacks=self._callbacks,
-            control=self._control,
-            host=self._host,
-            port=self._port,
-            files_port=self._files_port,
             upload_limit=self._upload_limit,
         )
-        try:
-            await server.open()
-        except BaseException:
-            self._store.remove()
-            raise
-        self._server = server
+        addresses = dict(_UNHEARD)
+        if self._listen:
+            server = SandboxServer(
+                origins, self._control, host=self._host, port=self._port, files_port=self._files_port
+            )
+            try:
+                await server.open()
+            except BaseException:
+                self._store.remove()
+                raise
+            self._server = server
+            addresses = {origin: server.url(origin) for origin in addresses}
+        self._world.files_url = addresses["files"]
+        self._wire = SandboxWire(origins, self._control, addresses)
         bases = {provider: self.base_url(provider) for provider in self._world.fakes}
-        self._control.addresses = {"page": self.url, "files": server.url("files"), **bases}
+        self._control.addresses = {"page": self.url, "files": self.files_url, **bases}
 
     async def aclose(self) -> None:
         """Stop: requests under way are broken off, files are deleted. May be called more than once."""
-        server, self._server = self._server, None
-        if server is None:
+        wire, self._wire = self._wire, None
+        if wire is None:
             return
         try:
-            await server.aclose()
+            wire.close()
+            server, self._server = self._server, None
+            if server is not None:
+                await server.aclose()
             if self._callbacks is not None:
                 await self._callbacks.aclose()
             if self._renderer is not None:
@@ -175,9 +201,20 @@ class AsyncSandbox:
     @property
     def url(self) -> str:
         """Address of the page, without a slash at the end. Raises ConfigurationError when it does not run."""
-        if self._server is None:
+        return self._running().addresses["api"]
+
+    def _running(self) -> SandboxWire:
+        if self._wire is None:
             raise ConfigurationError("the sandbox is not running", hint="use it as a context manager")
-        return self._server.url("api")
+        return self._wire
+
+    def wire(self) -> Wire:
+        """What a client in this process takes as ``wire``, so that its requests come here without sockets.
+
+        Its ``base_url`` stays :meth:`base_url`. The client must run on the sandbox's event loop. Raises
+        ConfigurationError when the sandbox does not run.
+        """
+        return self._running()
 
     def base_url(self, provider: str = "hifly") -> str:
         """What a client of *provider* takes as its base URL."""
@@ -328,7 +365,7 @@ class AsyncSandbox:
         return self._control.advance(seconds)
 
     def _poke(self, task: FakeTask) -> None:
-        if self._server is not None and self._loop is not None and self._callbacks is not None:
+        if self._wire is not None and self._loop is not None and self._callbacks is not None:
             self._loop.call_soon_threadsafe(self._callbacks.check, task)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
+import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -47,6 +48,7 @@ class _Unfinished:
 
     def __init__(self) -> None:
         self._tasks: dict[str, FakeTask] = {}
+        self._kinds: Counter[str] = Counter()
         self._heap: list[tuple[float, str]] = []
         # The blocking side reads the state from its own thread.
         self._lock = threading.Lock()
@@ -54,6 +56,7 @@ class _Unfinished:
     def add(self, task: FakeTask) -> None:
         with self._lock:
             self._tasks[task.id] = task
+            self._kinds[task.kind] += 1
         self.moved(task)
 
     def moved(self, task: FakeTask) -> None:
@@ -61,15 +64,18 @@ class _Unfinished:
             if task.id in self._tasks and task.ready_at < math.inf:
                 heapq.heappush(self._heap, (task.ready_at, task.id))
 
-    def count(self, now: float, kinds: Sequence[str] | None = None) -> int:
+    def count(self, kinds: Sequence[str] | None = None) -> int:
+        """How many of these kinds, as of the last :meth:`drop_ended`."""
         with self._lock:
-            self._drop_ended(now)
-            if kinds is None:
-                return len(self._tasks)
-            return sum(1 for task in self._tasks.values() if task.kind in kinds)
+            return len(self._tasks) if kinds is None else sum(self._kinds[kind] for kind in {*kinds})
 
-    def _drop_ended(self, now: float) -> None:
-        waiting = []
+    def drop_ended(self, now: float) -> list[FakeTask]:
+        """Count no longer what has ended; the tasks in the order in which they did."""
+        with self._lock:
+            return self._drop_ended(now) if self._heap and self._heap[0][0] <= now else []
+
+    def _drop_ended(self, now: float) -> list[FakeTask]:
+        waiting, ended = [], []
         while self._heap and self._heap[0][0] <= now:
             _, task_id = heapq.heappop(self._heap)
             task = self._tasks.get(task_id)
@@ -77,12 +83,15 @@ class _Unfinished:
                 continue
             if task.status(now).terminal:
                 del self._tasks[task_id]
+                self._kinds[task.kind] -= 1
+                ended.append(task)
             else:
                 # It is due but still being rendered, or was moved back: look again next time.
                 waiting.append((max(task.ready_at, now), task_id))
         for entry in waiting:
             if entry[0] < math.inf:
                 heapq.heappush(self._heap, entry)
+        return ended
 
 
 class SandboxWorld:
@@ -93,6 +102,7 @@ class SandboxWorld:
         fakes: the providers it knows, by name.
         seed: decides every id; the same seed and the same requests give the same ids.
         url_lifetime: seconds that a signed URL works.
+        keep_tasks: the most ended tasks that are remembered; None for all.
     """
 
     def __init__(
@@ -102,8 +112,12 @@ class SandboxWorld:
         fakes: Mapping[str, Fake],
         seed: int = 0,
         url_lifetime: float = 3600.0,
+        keep_tasks: int | None = None,
     ) -> None:
         self._now = now
+        self._keep_tasks = keep_tasks
+        self._ended: deque[FakeTask] = deque()
+        self.on_forget: Callable[[FakeTask], None] = _nothing
         self._seed = seed
         self._ids = 0
         self.fakes = fakes
@@ -174,12 +188,32 @@ class SandboxWorld:
     def unfinished(self, account: FakeAccount, kinds: Sequence[str]) -> int:
         """How many of the account's tasks of these kinds have not ended."""
         found = self._unfinished.get((account.provider, account.key))
-        return found.count(self._now(), kinds) if found else 0
+        if found is None:
+            return 0
+        self._retire(found.drop_ended(self._now()))
+        return found.count(kinds)
 
     def running(self) -> int:
         """How many tasks of all accounts have not ended."""
-        now = self._now()
-        return sum(found.count(now) for found in self._unfinished.values())
+        now, running = self._now(), 0
+        for found in list(self._unfinished.values()):
+            self._retire(found.drop_ended(now))
+            running += found.count()
+        return running
+
+    def _retire(self, ended: Sequence[FakeTask]) -> None:
+        """Take down what has ended, and forget what ended long before."""
+        if self._keep_tasks is None:
+            return
+        self._ended.extend(ended)
+        while len(self._ended) > self._keep_tasks:
+            task = self._ended.popleft()
+            self.all_tasks.pop((task.provider, task.id), None)
+            if task.result is not None:
+                self.files.pop(task.result.id, None)
+                if task.result.path is not None:
+                    task.result.path.unlink(missing_ok=True)
+            self.on_forget(task)
 
     def accept(
         self,
@@ -202,7 +236,7 @@ class SandboxWorld:
             provider=account.provider,
             account=account.key,
             kind=kind,
-            endpoint=endpoint,
+            endpoint=sys.intern(endpoint),
             created=now,
             runs_at=now + delay.queue,
             ready_at=now + delay.queue + delay.run,
@@ -343,6 +377,10 @@ class SandboxWorld:
     def status(self, task: FakeTask) -> Status:
         """Where a task stands now."""
         return task.status(self._now())
+
+
+def _nothing(_task: FakeTask) -> None:
+    """Nobody wants to know."""
 
 
 def _mark_rendered(task: FakeTask) -> None:

@@ -1,6 +1,8 @@
 """Virtual time: an event loop whose clock jumps to the next timer as soon as nothing else is left to do.
 
-Sockets stay real, so a client and an in-process sandbox can live an hour of polling in milliseconds.
+Sockets stay real, so a client and an in-process sandbox can live an hour of polling in milliseconds. Without sockets,
+as with a sandbox's ``wire()``, the clock jumps at once. Work in threads holds the clock when it was started with
+``run_in_executor`` or ``asyncio.to_thread``; other threads must keep time from passing themselves.
 """
 
 from __future__ import annotations
@@ -29,9 +31,15 @@ class _JumpingSelector(selectors.DefaultSelector):
             return super().select(None)
         if self.loop.jobs:
             return super().select(0.05)
-        events = super().select(_GRACE)
+        if (
+            len(self.get_map()) > 1
+        ):  # the loop's own wake-up pipe is one; only sockets can still be on their way
+            events = super().select(_GRACE)
         if not events and not self.loop.jobs:
+            before = self.loop.time()
             self.loop.advance(timeout)
+            if self.loop.time() == before:  # a loop that does not let time pass now must not spin either
+                return super().select(_GRACE)
         return events
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import random
 from collections import deque
@@ -30,6 +29,8 @@ from avatarkit.transport.clock import Clock
 from avatarkit.transport.driver import Driver
 from avatarkit.transport.polling import PollHub, Watched
 from avatarkit.transport.session import Network, Sessions
+from avatarkit.transport.shared import Budget, settle_in
+from avatarkit.transport.slot_pass import PassedSlots
 from avatarkit.transport.slots import TaskSlots
 from avatarkit.transport.submit import Submitter
 from avatarkit.transport.uploads_cache import UploadCache
@@ -90,9 +91,7 @@ class Account:
     preflight: bool = True
     hooks: tuple[Hook, ...] = ()
     random: random.Random = attrs.field(factory=random.Random)
-    slots: dict[str, TaskSlots] = attrs.field(init=False)
-    durations: dict[Kind, Durations] = attrs.field(init=False)
-    uploads: UploadCache = attrs.field(init=False)
+    budget: Budget = attrs.field(init=False)
     held: dict[str, Watched] = attrs.field(factory=dict, init=False)
     detached: deque[Attempt] = attrs.field(factory=lambda: deque(maxlen=10_000), init=False)
     abandoned: deque[Watched] = attrs.field(factory=lambda: deque(maxlen=10_000), init=False)
@@ -110,14 +109,30 @@ class Account:
             parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(f"the base URL {scrub(self.base_url)!r} is not an http(s) URL")
-        kinds = self.kinds.values()
         self.base_url = self.base_url.rstrip("/")
-        self.durations = {kind.kind: Durations(kind.median, kind.p95) for kind in kinds}
-        pools = {kind.pool for kind in kinds if kind.pool}
-        self.slots = {pool: TaskSlots(self.max_running, self.clock, self._cap_learned) for pool in pools}
-        for pool, slots in self.slots.items():
-            slots.on_wait = functools.partial(self.hub_watch_holders, pool)
-        self.uploads = UploadCache(clock=self.clock)
+        self.budget = Budget(self.clock)
+        self.budget.admit(self)
+
+    # -- what all clients of the account share
+
+    @property
+    def slots(self) -> Mapping[str, PassedSlots]:
+        """Permissions to have tasks running, by pool."""
+        return self.budget.slots
+
+    @property
+    def durations(self) -> Mapping[Kind, Durations]:
+        """How long tasks take, as learned."""
+        return self.budget.durations
+
+    @property
+    def uploads(self) -> UploadCache:
+        """Files that lie at the provider already."""
+        return self.budget.uploads
+
+    def active_on(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it is in use on *loop*."""
+        return not self.closed and self._engine is not None and self._engine.loop is loop
 
     # -- the engine of the running loop
 
@@ -143,8 +158,7 @@ class Account:
         return engine
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> Engine:
-        for slots in self.slots.values():
-            slots.drop_waiters()
+        self.budget = settle_in(self, loop)
         constant = self.auth.headers(0.0) if self.auth.constant else None
         sessions = Sessions(self.network, self.timeouts, self.clock, constant)
         driver = Driver(self, sessions)
@@ -180,6 +194,7 @@ class Account:
             engine.submitter.dismiss()
         if engine.guard is not None:
             await engine.guard.aclose()
+        self.budget.left()
 
     # -- what the engine's parts ask of the account
 
@@ -237,7 +252,7 @@ class Account:
         """*record* is terminal: give its slot back."""
         if record.holds:
             record.holds = False
-            self.held.pop(record.task_id, None)
+            self.budget.forget(record.task_id)
             self.slots[record.kind.pool].release()
 
     def slots_wanted(self, pool: str) -> bool:
@@ -290,7 +305,8 @@ class Account:
             except Exception:
                 _logger.exception("a hook failed on %s", type(event).__name__)
 
-    def _cap_learned(self, cap: int) -> None:
+    def cap_learned(self, cap: int) -> None:
+        """A refusal showed how many tasks may run."""
         self.emit(CapLearned(provider=self.spec.name, cap=cap))
 
     def submission_settled(self, attempt: Attempt) -> None:

@@ -33,6 +33,7 @@ class Attempt:
     deadline: float
     queued: float = 0.0
     number: int = 1
+    hashed: str = ""
     cured: bool = False
     outcome: Outcome | None = None
     error: AvatarKitError | None = None
@@ -55,7 +56,7 @@ class Attempt:
             marker=self.marker,
             guard=endpoint.guard,
             sent_at=self.made,
-            request_hash=hashlib.sha256(self.body).hexdigest(),
+            request_hash=self.hashed or hashlib.sha256(self.body).hexdigest(),
         )
 
 

@@ -24,7 +24,7 @@ from avatarkit.protocol.endpoint import Effect, Endpoint, Request
 from avatarkit.protocol.outcome import repeatable
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions
 from avatarkit.transport.credentials import Renewal
-from avatarkit.transport.limiter import RequestLimiter
+from avatarkit.transport.patience import Patience, patience_for
 from avatarkit.transport.session import Sessions, send_mark
 
 if TYPE_CHECKING:
@@ -56,9 +56,11 @@ class Driver:
         connect = account.timeouts.connect
         self._timeout = ClientTimeout(total=account.timeouts.request, sock_connect=connect)
         self._submit_timeout = ClientTimeout(total=account.timeouts.submit, sock_connect=connect)
+        self._unbounded = ClientTimeout(total=None, sock_connect=connect)
+        self._silence = account.timeouts.read
         self.in_progress = account.network.connections
         self._constant = account.auth.constant
-        self.limiter = RequestLimiter(account.rate, self.in_progress, clock=account.clock)
+        self.limiter = account.budget.limiter(account.rate, self.in_progress)
         self.renewal = Renewal(account, self)
 
     # -- one request
@@ -77,6 +79,7 @@ class Driver:
         """Send *request* once and give the raw answer, whatever its status.
 
         *seconds* shortens its time; a *bare* request carries no credentials; *take* reads the answer's body itself.
+        While a large streamed body goes out, only silence is counted; the time for the answer begins at its end.
 
         Raises:
             NotSent: surely nothing went out.
@@ -98,33 +101,29 @@ class Driver:
         if options.headers:
             headers = {**_extra(options), **headers}
         timeout = self._submit_timeout if submits else self._timeout
-        if seconds is not None and seconds < (timeout.total or seconds):
+        # Whoever keeps a ledger concludes from the time alone that a request is no longer on its way.
+        patience = None if options.gate is not None else self._patience(request, timeout, seconds)
+        if patience is not None:
+            timeout = self._unbounded
+        elif seconds is not None and seconds < (timeout.total or seconds):
             timeout = attrs.evolve(timeout, total=seconds)
         path = f"{endpoint.path}?{query}" if query else endpoint.path
         observed = bool(self._account.hooks) or self._account.log_requests
         began = self._account.clock.monotonic() if observed else 0.0
         try:
-            answer = await session.request(
-                endpoint.method,
-                self._url(self._prefix + path, encoded=True),
-                data=body if request.stream is None else _payload(request.stream),
-                headers=headers or None,
-                timeout=timeout,
-                allow_redirects=False,
-                proxy=self._proxy,
+            exchange = self._exchange(
+                session.request(
+                    endpoint.method,
+                    self._url(self._prefix + path, encoded=True),
+                    data=patience.payload() if patience else _data(body, request.stream),
+                    headers=headers or None,
+                    timeout=timeout,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                ),
+                take,
             )
-            # Read to its end, an answer gives its connection back by itself; cut short, it must be closed.
-            try:
-                if take is None:
-                    length = answer.headers.get(self._length)
-                    whole = length is not None and len(length) <= _SHORT
-                    content = await (answer.read() if whole else small_body(answer))
-                    response = RawResponse(answer.status, answer.headers, content)
-                else:
-                    response = await take(answer)
-            except BaseException:
-                answer.close()
-                raise
+            response = await (exchange if patience is None else patience.over(exchange))
         except AvatarKitError as error:
             self._observe(endpoint, attempt, 0, began, str(error))
             raise
@@ -137,6 +136,30 @@ class Driver:
         if observed:
             self._observe(endpoint, attempt, response.status, began, "")
         return response
+
+    def _patience(
+        self, request: Request[Any], timeout: aiohttp.ClientTimeout, seconds: float | None
+    ) -> Patience | None:
+        answer = timeout.total or 0.0
+        return patience_for(request.stream, silence=self._silence, answer=answer, limit=seconds)
+
+    async def _exchange(
+        self,
+        sending: Awaitable[aiohttp.ClientResponse],
+        take: Callable[[aiohttp.ClientResponse], Awaitable[RawResponse]] | None,
+    ) -> RawResponse:
+        answer = await sending
+        # Read to its end, an answer gives its connection back by itself; cut short, it must be closed.
+        try:
+            if take is not None:
+                return await take(answer)
+            length = answer.headers.get(self._length)
+            whole = length is not None and len(length) <= _SHORT
+            content = await (answer.read() if whole else small_body(answer))
+            return RawResponse(answer.status, answer.headers, content)
+        except BaseException:
+            answer.close()
+            raise
 
     async def _credentials(
         self, request: Request[Any], seconds: float | None
@@ -280,7 +303,9 @@ def _extra(options: CallOptions) -> dict[str, str]:
     return {name: value for name, value in options.headers.items() if name.lower() != "authorization"}
 
 
-def _payload(stream: Any) -> Any:
+def _data(body: bytes | None, stream: Any) -> Any:
+    if stream is None:
+        return body
     from avatarkit.transport.payload import BodyPayload
 
     return BodyPayload(stream)

@@ -1,8 +1,13 @@
-"""Streamed request bodies of known length: raw files, multipart forms, JSON with files inside as base64."""
+"""Streamed request bodies of known length: raw files, multipart forms, JSON with files inside as base64.
+
+And what tells one request from another, whether its body is streamed or not: :func:`identity`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import binascii
+import hashlib
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
@@ -11,7 +16,9 @@ from typing import Any
 import attrs
 import orjson
 
-from avatarkit.transport.sources import Source
+from avatarkit.protocol.codec import encode
+from avatarkit.protocol.endpoint import Request
+from avatarkit.transport.sources import Source, fingerprint
 
 # Multiples of three, so that only the last piece is padded.
 _READ = 768 * 1024
@@ -29,6 +36,11 @@ class RawBody:
     def size(self) -> int:
         """Bytes of the file."""
         return self.source.size
+
+    @property
+    def outline(self) -> Source:
+        """What :func:`identity` takes the hash of."""
+        return self.source
 
     def pieces(self) -> AsyncGenerator[bytes, None]:
         """The file from its start, 1 MiB at a time."""
@@ -54,10 +66,16 @@ class FilePart:
 
 
 class _Joined:
-    """Fixed bytes and sources in a row."""
+    """Fixed bytes and sources in a row.
+
+    Attributes:
+        outline: what :func:`identity` takes the hash of: plain data with the files' sources in it.
+
+    """
 
     content_type: str
     size: int
+    outline: Any
 
     def __init__(self, parts: Iterable[bytes | Callable[[], AsyncGenerator[bytes, None]]]) -> None:
         self._parts = tuple(parts)
@@ -85,7 +103,8 @@ class MultipartBody(_Joined):
         boundary = secrets.token_hex(16)
         parts: list[bytes | Callable[[], AsyncGenerator[bytes, None]]] = []
         size = 0
-        pairs = fields.items() if isinstance(fields, Mapping) else fields
+        pairs = tuple(fields.items() if isinstance(fields, Mapping) else fields)
+        files = tuple(files)
         for name, value in pairs:
             parts.append(_part_head(boundary, name) + b"\r\n" + value.encode() + b"\r\n")
         for file in files:
@@ -97,6 +116,10 @@ class MultipartBody(_Joined):
         super().__init__(parts)
         self.size = size + sum(len(part) for part in parts if isinstance(part, bytes))
         self.content_type = f"multipart/form-data; boundary={boundary}"
+        told = [
+            (file.field, file.filename or file.source.name, file.content_type, file.source) for file in files
+        ]
+        self.outline = (pairs, told)
 
 
 @attrs.frozen(eq=False)
@@ -136,6 +159,61 @@ class Base64JsonBody(_Joined):
             size += 4 * -(-member.source.size // 3)
         super().__init__(parts)
         self.size = size + sum(len(part) for part in parts if isinstance(part, bytes))
+        self.outline = document
+
+
+async def identity(request: Request[Any], *, seconds: float | None = None) -> str:
+    """SHA-256 (hexadecimal) of what *request* asks for; equal for two requests that ask for the same.
+
+    Of a JSON body: of its bytes. Of a streamed one: of its fields, with the SHA-256 of its content in the place of each
+    file, which is read in a thread unless its hash is known already. A file that cannot be read, or not within
+    *seconds* for all of them, is represented by its name and size. Never raises because of a file.
+    """
+    stream = request.stream
+    if stream is None or request.body is not None:
+        return hashlib.sha256(encode(request.body or {})).hexdigest()
+    # A body of another make shows no more of itself than this.
+    outline = getattr(stream, "outline", [stream.content_type, stream.size])
+    sources = _sources(outline)
+    known: dict[Source, str] = {}
+    try:
+        async with asyncio.timeout(seconds):
+            for source in sources:
+                known[source] = await _content(source)
+    except TimeoutError:
+        pass  # what is not known by now is named
+
+    def stand_in(value: Any) -> Any:
+        if isinstance(value, Base64Of):
+            return [value.prefix, value.source]
+        return [known.get(value) or _label(value)]
+
+    return hashlib.sha256(orjson.dumps(outline, default=stand_in)).hexdigest()
+
+
+def _sources(outline: Any) -> list[Source]:
+    """Every source in *outline*, however deep."""
+    if isinstance(outline, Source):
+        return [outline]
+    if isinstance(outline, Base64Of):
+        return [outline.source]
+    inside = outline.values() if isinstance(outline, Mapping) else outline
+    return [found for each in inside for found in _sources(each)] if _is_group(outline) else []
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, Mapping | list | tuple)
+
+
+async def _content(source: Source) -> str:
+    try:
+        return await fingerprint(source)
+    except Exception:  # noqa: BLE001 - a user's file object may raise anything; the request matters more
+        return _label(source)
+
+
+def _label(source: Source) -> str:
+    return f"{source.name} of {source.size} bytes"
 
 
 def _encoder(source: Source) -> Callable[[], AsyncGenerator[bytes, None]]:

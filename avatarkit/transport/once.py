@@ -6,7 +6,6 @@ nothing to find a lost one by, so such a request is repeated only when it surely
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Awaitable, Callable, Iterable
@@ -26,7 +25,6 @@ from avatarkit.errors import (
 )
 from avatarkit.events import ProgressHook
 from avatarkit.models import Kind, RawResponse, Ticket
-from avatarkit.protocol.codec import encode
 from avatarkit.protocol.endpoint import Effect, Request
 from avatarkit.protocol.outcome import Outcome, judge
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, SubmissionGate
@@ -34,6 +32,7 @@ from avatarkit.transport.account import Account
 from avatarkit.transport.clock import in_thread
 from avatarkit.transport.download import MAX_BYTES, Downloaded, acquire, checked
 from avatarkit.transport.driver import small_body
+from avatarkit.transport.encode import identity
 from avatarkit.transport.partfile import Identity
 from avatarkit.transport.progress import Meter
 from avatarkit.transport.readers import PIECE
@@ -79,10 +78,11 @@ async def guarded(
     policy = (options or DEFAULT_OPTIONS).retries
     attempts = account.retry.attempts if policy is None else policy + 1
     gate = (options or DEFAULT_OPTIONS).gate
+    hashed = await identity(request)
     tries, began = 1, account.clock.time()
     while True:
         try:
-            return await (send() if gate is None else _gated(gate, account, request, send, kind))
+            return await (send() if gate is None else _gated(gate, account, request, send, kind, hashed))
         except (InvalidRequest, ConfigurationError, BridgeError):
             raise  # found on this side: no whole request went out
         except GateShut as shut:
@@ -90,7 +90,9 @@ async def guarded(
         except AvatarKitError as error:
             outcome = judge(error, sent=True)
             if outcome is Outcome.IN_DOUBT:
-                raise _doubt(account, request, error, began, kind) from error
+                raise _doubt(
+                    account, request, error, _ticket(account, request, began, kind, hashed)
+                ) from error
             if outcome is Outcome.REFUSED or tries >= attempts or gate is not None:
                 raise
             asked = error.retry_after if isinstance(error, ProviderError) else None
@@ -112,9 +114,10 @@ async def _gated(
     request: Request[Any],
     send: Callable[[], Awaitable[T]],
     kind: Kind | None,
+    hashed: str,
 ) -> T:
     """Send once the gate is open, and tell the gate what became of it."""
-    ticket = _ticket(account, request, account.clock.time(), kind)
+    ticket = _ticket(account, request, account.clock.time(), kind, hashed)
     try:
         seconds = await gate.open(ticket)
     except AvatarKitError as error:
@@ -135,22 +138,21 @@ async def _gated(
     return answer
 
 
-def _ticket(account: Account, request: Request[Any], began: float, kind: Kind | None) -> Ticket:
+def _ticket(account: Account, request: Request[Any], began: float, kind: Kind | None, hashed: str) -> Ticket:
     return Ticket(
         provider=account.spec.name,
         endpoint=request.endpoint.name,
         kind=kind.value if kind is not None else "",
         account=account.fingerprint,
         sent_at=began,
-        request_hash=hashlib.sha256(encode(request.body or {})).hexdigest(),
+        request_hash=hashed,
     )
 
 
 def _doubt(
-    account: Account, request: Request[Any], error: AvatarKitError, began: float, kind: Kind | None
+    account: Account, request: Request[Any], error: AvatarKitError, ticket: Ticket
 ) -> SubmissionInDoubt:
     name = request.endpoint.name
-    ticket = _ticket(account, request, began, kind)
     return SubmissionInDoubt(
         f"{account.spec.name} {name}: the request went out, but it is not known whether it was carried out ({error}); "
         "it was not sent again",

@@ -107,6 +107,17 @@ class PollHub:
             if future.done() and not future.cancelled():
                 future.exception()  # seen, also when the waiter was cancelled in the same turn
 
+    def end_of(self, record: Watched) -> asyncio.Future[bool]:
+        """A future that is done when *record* is terminal, and fails as :meth:`wait` does. It has no time limit."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if record.terminal:
+            future.set_result(True)
+            return future
+        self.adopt(record)
+        record.enlist(future, change=False)
+        self.watch(record)
+        return future
+
     def _leave_husk(self) -> None:
         self._husks += 1
         if self._husks > 256 and self._husks * 2 > len(self._wheel):

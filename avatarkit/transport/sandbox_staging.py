@@ -19,6 +19,7 @@ from avatarkit.transport.staging import STAY, StagedFile
 from avatarkit.transport.stores import CONTENT_TYPES, content_type_of
 from avatarkit.transport.upload import put_file
 from avatarkit.transport.uploads_cache import UploadCache
+from avatarkit.transport.wire import Wire
 
 _MAX_ANSWER = 64 * 1024
 
@@ -29,19 +30,21 @@ class SandboxStaging:
     Args:
         sandbox: a running sandbox, or the address of its page (``http://127.0.0.1:8765``).
         clock: another time, for tests.
+        wire: reaches the sandbox without sockets, as in ``ClientOptions``.
 
     Raises:
         ConfigurationError: it does not run, or the address is none.
 
     """
 
-    def __init__(self, sandbox: str | Any, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, sandbox: str | Any, *, clock: Clock = SYSTEM_CLOCK, wire: Wire | None = None) -> None:
         url = str(sandbox if isinstance(sandbox, str) else sandbox.url).rstrip("/")
         if urlsplit(url).scheme != "http" or not urlsplit(url).hostname:
             raise ConfigurationError("the sandbox's address is no http URL")
         self._url = url
         self._clock = clock
         self._timeouts = Timeouts()
+        self._network = Network(proxy="", wire=wire)
         # Nothing is kept, for the sandbox knows what it has: this only joins equal uploads under way.
         self._flights = UploadCache(clock=clock, ttl=0)
 
@@ -59,7 +62,7 @@ class SandboxStaging:
         extension = source.extension if source.extension in CONTENT_TYPES else "bin"
         kind = content_type_of(extension)
         asked = {"sha256": sha256, "extension": extension, "content_type": kind, "seconds": seconds}
-        sessions = Sessions(Network(proxy=""), self._timeouts, self._clock)
+        sessions = Sessions(self._network, self._timeouts, self._clock)
         try:
 
             async def upload() -> UploadedFile:
@@ -84,7 +87,7 @@ class SandboxStaging:
 
     async def discard(self, staged: StagedFile) -> None:
         """Delete a staged file from the sandbox. Raises UploadFailed when the sandbox does not answer."""
-        sessions = Sessions(Network(proxy=""), self._timeouts, self._clock)
+        sessions = Sessions(self._network, self._timeouts, self._clock)
         try:
             await self._ask(sessions, {"discard": staged.key})
         finally:

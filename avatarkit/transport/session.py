@@ -14,9 +14,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -24,6 +24,7 @@ import attrs
 from avatarkit._version import __version__
 from avatarkit.errors import ClientClosed, ConfigurationError, NotSent
 from avatarkit.settings import Timeouts
+from avatarkit.transport.wire import Wire, WireSession
 
 if TYPE_CHECKING:
     import aiohttp
@@ -60,15 +61,19 @@ class Network:
         proxy: URL of a proxy; None takes HTTPS_PROXY, HTTP_PROXY and NO_PROXY from the environment; ``""`` uses none.
         ca_file: PEM file with the certificate authorities to trust in place of the system's.
         connections: the most open connections to the API, and so the most requests in progress.
+        wire: requests go straight to this object, no sockets; the rest means nothing then.
 
     """
 
     proxy: str | None = attrs.field(default=None, repr=False)
     ca_file: str | None = None
     connections: int = attrs.field(default=100, validator=attrs.validators.ge(1))
+    wire: Wire | None = attrs.field(default=None, repr=False)
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy for *url*. Decided by us: aiohttp's own look at the environment would also read ~/.netrc."""
+        if self.wire is not None:
+            return None
         if self.proxy is not None:
             return self.proxy or None
         from urllib.request import getproxies, proxy_bypass
@@ -140,14 +145,22 @@ class Sessions:
         return session if session is not None and not session.closed else self._make_files()
 
     def _make(
-        self, name: str, connector: aiohttp.TCPConnector, timeout: aiohttp.ClientTimeout, **options: Any
+        self,
+        name: str,
+        connector: Callable[[], aiohttp.TCPConnector],
+        timeout: aiohttp.ClientTimeout,
+        **options: Any,
     ) -> aiohttp.ClientSession:
         import aiohttp
 
         if self._closed:  # a call that was still repeating itself; nobody would close what it opens
             raise ClientClosed("the client was closed while this call was under way")
+        if self._network.wire is not None:
+            # It has what we use of a session, and nobody else sees it.
+            self._open[name] = wired = cast("aiohttp.ClientSession", self._wired(name, timeout, options))
+            return wired
         session = self._open[name] = aiohttp.ClientSession(
-            connector=connector,
+            connector=connector(),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=timeout,
             auto_decompress=True,
@@ -156,12 +169,17 @@ class Sessions:
         )
         return session
 
+    def _wired(self, name: str, timeout: aiohttp.ClientTimeout, options: Mapping[str, Any]) -> WireSession:
+        assert self._network.wire is not None
+        mark = send_mark if name == "submit" else None
+        return WireSession(self._network.wire, self._clock, options.get("headers", {}), timeout, mark)
+
     def _make_api(self) -> aiohttp.ClientSession:
         import aiohttp
 
         session = self._make(
             "api",
-            aiohttp.TCPConnector(
+            lambda: aiohttp.TCPConnector(
                 limit=self._network.connections,
                 keepalive_timeout=30,
                 ssl=self._network.ssl_context(),
@@ -178,7 +196,7 @@ class Sessions:
 
         return self._make(
             "submit",
-            _submit_connector(
+            lambda: _submit_connector(
                 self._clock,
                 limit=self._network.connections,
                 keepalive_timeout=_FRESH,
@@ -193,7 +211,7 @@ class Sessions:
 
         return self._make(
             "files",
-            aiohttp.TCPConnector(limit=32, keepalive_timeout=5, ssl=self._network.ssl_context()),
+            lambda: aiohttp.TCPConnector(limit=32, keepalive_timeout=5, ssl=self._network.ssl_context()),
             aiohttp.ClientTimeout(
                 total=None, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
             ),

@@ -40,6 +40,7 @@ from avatarkit.protocol.outcome import Outcome, judge
 from avatarkit.settings import CallOptions
 from avatarkit.transport.attempt import Attempt, broke_again, doubt
 from avatarkit.transport.crew import Crew
+from avatarkit.transport.encode import identity
 from avatarkit.transport.polling import Watched
 from avatarkit.transport.session import send_mark
 from avatarkit.transport.slots import TaskSlots
@@ -86,6 +87,9 @@ class Submitter:
         slot = account.timeouts.slot
         last = deadline if slot is None else min(deadline, began + slot)
         body = encode(request.body or {})
+        hashed = ""
+        if request.stream is not None and request.body is None:
+            hashed = await identity(request, seconds=limit)
         sends, error, cured = 0, None, False
         while True:
             attempt = Attempt(
@@ -100,6 +104,7 @@ class Submitter:
                 began,
                 deadline,
                 number=sends + 1,
+                hashed=hashed,
                 error=error,
                 cured=cured,
             )

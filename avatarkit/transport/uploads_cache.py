@@ -6,7 +6,9 @@ import asyncio
 import weakref
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
+
+import attrs
 
 from avatarkit.models import UploadedFile
 from avatarkit.transport.clock import Clock
@@ -18,6 +20,18 @@ DEFAULT_TTL = 1800.0
 """Seconds for which an upload is used again. No vendor says how long it keeps a file nobody refers to."""
 
 _MAX_KEPT = 10_000
+
+
+class UploadStore(Protocol):
+    """Where uploads are remembered beyond this process, such as a bulk run's ledger."""
+
+    async def recall(self, sha256: str, extension: str) -> UploadedFile | None:
+        """The file with this content, if it was uploaded lately."""
+        ...
+
+    async def remember(self, extension: str, file: UploadedFile) -> None:
+        """Keep *file*, which was uploaded just now."""
+        ...
 
 
 class _Flight:
@@ -45,8 +59,11 @@ class _Flight:
 class UploadCache:
     """One account's uploads by content. May outlive event loops; use it from one loop at a time.
 
-    *ttl* is in seconds; 0 keeps nothing, but concurrent uploads of the same content are still shared.
+    *ttl* is in seconds; 0 keeps nothing, but concurrent uploads of the same content are still shared. Where there is
+    a *store*, it is asked before anything is uploaded.
     """
+
+    store: UploadStore | None = None
 
     def __init__(self, *, clock: Clock, ttl: float = DEFAULT_TTL) -> None:
         self._clock = clock
@@ -123,7 +140,7 @@ class UploadCache:
         upload: Callable[[], Awaitable[UploadedFile]],
     ) -> UploadedFile:
         try:
-            file = await upload()
+            file = await self._stored(key, upload)
         except BaseException:
             self._leave(flight, flights, key)
             raise
@@ -133,6 +150,16 @@ class UploadCache:
             while len(self._kept) > _MAX_KEPT:
                 self._kept.popitem(last=False)
         flight.land(file)
+        return file
+
+    async def _stored(self, key: ContentKey, upload: Callable[[], Awaitable[UploadedFile]]) -> UploadedFile:
+        if self.store is None:
+            return await upload()
+        known = await self.store.recall(*key)
+        if known is not None:
+            return known
+        file = await upload()
+        await self.store.remember(key[1], attrs.evolve(file, sha256=file.sha256 or key[0]))
         return file
 
     def _leave(self, flight: _Flight, flights: dict[ContentKey, _Flight], key: ContentKey) -> None:

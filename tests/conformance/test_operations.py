@@ -16,6 +16,8 @@ from avatarkit.protocol.endpoint import Effect
 from avatarkit.protocol.fakewire import FakeRequest
 from avatarkit.protocol.samples import Answer, Operation, Something
 
+pytestmark = pytest.mark.usefixtures("every_login")
+
 
 def _said(house: House, request: FakeRequest) -> Mapping[str, Any]:
     """What *request* says: its body's fields, or its query without credentials."""

@@ -16,6 +16,7 @@ from avatarkit.models import FailureReason, Status
 from avatarkit.sandbox.faults import Fault, FaultKind
 from avatarkit.settings import Polling
 
+pytestmark = pytest.mark.usefixtures("every_login")
 _FOREVER = float("inf")
 
 
@@ -213,7 +214,9 @@ def test_a_token_crosses_from_one_side_to_the_other(house: House) -> None:
     try:
         box = other.sandbox(render="tiny")
         box.start()
-        client = other.client(house.provider, *house.keys(), base_url=box.base_url(house.provider))
+        client = other.client(
+            house.provider, *house.keys(), **house.named_keys(), base_url=box.base_url(house.provider)
+        )
         handle = client.task(token)
         assert (handle.id, handle.to_token()) == (task_id, token)
         assert sum(box.seen.requests.values()) == 0

@@ -23,6 +23,8 @@ from avatarkit.events import (
 from avatarkit.sandbox.discovery import path_labels
 from avatarkit.settings import RateLimit
 
+pytestmark = pytest.mark.usefixtures("every_login")
+
 
 def _busy(house: House, client: Any) -> None:
     """A life with everything in it: uploads, caps, retries, failures, downloads."""

@@ -240,6 +240,7 @@ def test_no_slot_at_the_provider_within_the_deadline_says_so(house: House) -> No
     assert house.created() == 1
 
 
+@pytest.mark.usefixtures("every_login")
 def test_reconciling_a_voice_by_its_unique_name(house: House, submission: Operation) -> None:
     """Where the guard is the title and the client chose it, a finished artifact is found, and an absent one never."""
     client = house.client()

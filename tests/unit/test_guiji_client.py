@@ -110,7 +110,7 @@ def test_one_list_serves_all_who_wait(desk: Desk) -> None:
 
 
 def test_a_task_beyond_the_first_pages_is_found_by_itself(desk: Desk) -> None:
-    """Three pages hold the newest three hundred; an older one is looked at by its id."""
+    """Tasks that the newest pages do not show are looked at by their ids."""
     desk.box.set_delays(run_seconds=900)
     desk.box.set_account(provider="guiji", credits=100_000)
     first, second = desk.client.videos.create(**SPOKEN), desk.client.videos.create(**SPOKEN)

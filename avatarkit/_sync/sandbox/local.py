@@ -13,6 +13,7 @@ from avatarkit.sandbox.faults import Faults
 from avatarkit.sandbox.local import AsyncSandbox
 from avatarkit.sandbox.seen import Seen
 from avatarkit.transport.clock import Clock
+from avatarkit.transport.wire import Wire
 
 __all__ = ["Sandbox"]
 
@@ -45,6 +46,10 @@ class Sandbox(Blocking):
             ``auto`` is the studio when its packages are installed, else plain.
         result_bytes: size of each result with ``render="tiny"``.
         upload_limit: the largest upload in bytes.
+        listen: False opens no port: only clients with ``wire=sandbox.wire()`` in this process reach it.
+        keep_tasks: the most ended tasks to remember; what ended before them is forgotten with its result and its
+            records in :attr:`seen` (not its counts), and asking for it finds no such task. None keeps all, at about a
+            kilobyte each.
         switches: quirks per provider, such as ``{"hifly": {"auth_failure": "json"}}``; see each ``fake.py``.
         seed: decides the ids that are handed out.
     """
@@ -73,6 +78,8 @@ class Sandbox(Blocking):
         render: Literal["auto", "studio", "plain", "tiny"] = "auto",
         result_bytes: int = 4096,
         upload_limit: int = 600 * 1024 * 1024,
+        listen: bool = True,
+        keep_tasks: int | None = None,
         switches: Mapping[str, Mapping[str, Any]] | None = None,
         seed: int = 0,
     ) -> None:
@@ -95,6 +102,8 @@ class Sandbox(Blocking):
             render=render,
             result_bytes=result_bytes,
             upload_limit=upload_limit,
+            listen=listen,
+            keep_tasks=keep_tasks,
             switches=switches,
             seed=seed,
         )
@@ -110,7 +119,7 @@ class Sandbox(Blocking):
         self._leave(self._async.__aexit__, kind, error, trace)
 
     def start(self) -> None:
-        """Listen. Raises OSError when a port is taken; does nothing when it listens already."""
+        """Listen. Raises OSError when a port is taken; does nothing when it runs already."""
         self._lease.run(self._async.start)
 
     def close(self) -> None:
@@ -121,6 +130,14 @@ class Sandbox(Blocking):
     def url(self) -> str:
         """Address of the page, without a slash at the end. Raises ConfigurationError when it does not run."""
         return self._async.url
+
+    def wire(self) -> Wire:
+        """What a client in this process takes as ``wire``, so that its requests come here without sockets.
+
+        Its ``base_url`` stays :meth:`base_url`. The client must run on the sandbox's event loop. Raises
+        ConfigurationError when the sandbox does not run.
+        """
+        return self._async.wire()
 
     def base_url(self, provider: str = "hifly") -> str:
         """What a client of *provider* takes as its base URL."""

@@ -66,12 +66,20 @@ def _filled(endpoint: Endpoint, thing_id: str) -> Endpoint:
     return attrs.evolve(endpoint, path=endpoint.path.replace("{id}", safe))
 
 
+_FEW = 20  # so many waiting tasks are looked for in pages of the usual size
+_LARGE_PAGE = 200  # rows a page where more wait: five pages then show a thousand tasks
+_PAGES = 10  # the most that one round of looks reads
+
+
 def _batch(endpoint: Endpoint) -> Batch:
     def request(ids: Sequence[str], number: int) -> Request[BatchPage]:
-        body = {"page": number, "size": limits.PAGE_SIZE}
-        return Request(endpoint, answers.read_batch(endpoint, ids, number), body=body)
+        # Where many wait, larger pages than usual are asked for; the vendor may still give less.
+        size = limits.PAGE_SIZE if len(ids) <= _FEW else _LARGE_PAGE
+        return Request(
+            endpoint, answers.read_batch(endpoint, ids, number), body={"page": number, "size": size}
+        )
 
-    return Batch(request=request, pages=limits.BATCH_PAGES)
+    return Batch(request=request, pages=_PAGES)
 
 
 def _kind(one: Endpoint, many: Endpoint, pool: str, median: float, p95: float) -> TaskKind:

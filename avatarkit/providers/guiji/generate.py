@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from avatarkit.models import Kind
+from avatarkit.protocol.limits import MediaRule
 from avatarkit.protocol.plan import Capabilities, Made, Plan, Presenter, Route, Speech, Step, settle_route
 from avatarkit.protocol.speech import spoken_seconds
-from avatarkit.providers.guiji import checks
+from avatarkit.providers.guiji import checks, limits
 from avatarkit.request import VideoRequest
 
 UNIT: Final = "seconds of video"
@@ -38,6 +39,16 @@ def _routes() -> Iterator[Route]:
 
 CAPABILITIES: Final = Capabilities(provider="guiji", title="Guiji", routes=tuple(_routes()))
 """What Guiji can make. An avatar from a video needs the consent of the person: its text, and a recording of it."""
+
+
+MEDIA: Final[Mapping[str, Mapping[str, MediaRule]]] = {
+    _CLONE: {"video": limits.AVATAR_VIDEO, "authorize": limits.AVATAR_VIDEO},
+    _VIDEO: {"audio": limits.DRIVING_AUDIO},
+}
+"""The local material of each operation, by argument, and its limits: looked into before the first billed step."""
+
+STAGED: Final[Mapping[str, frozenset[str]]] = {name: frozenset(rules) for name, rules in MEDIA.items()}
+"""What the vendor takes as URLs only, so that local files need a staging: all of it."""
 
 
 def plan(request: VideoRequest, others: Iterable[Capabilities] = ()) -> Plan:

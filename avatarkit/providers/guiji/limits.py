@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from avatarkit.protocol.limits import MediaRule, TextRule
+from avatarkit.protocol.shown import Balance, Counter, Shelf
 
 AVATAR_VIDEO: Final = MediaRule(
     needs_video=True,
@@ -48,9 +50,6 @@ CONSENT_TEMPLATES: Final = {
 PAGE_SIZE: Final = 100
 """Rows asked for per page. No maximum is published; 100 stands in the document's sample 6.3 and is in use."""
 
-BATCH_PAGES: Final = 3
-"""Pages of the newest rows that one round of looks walks through."""
-
 TOKEN_SECONDS: Final = 7200
 """How long an access token is good where its answer does not say (interface page: 2 hours)."""
 
@@ -66,3 +65,34 @@ fast rows appear; creates take a few seconds."""
 
 UTC_OFFSET_HOURS: Final = 8
 """Times without a zone are China's: the document's samples 3.2 and 3.3 show one moment in both forms."""
+
+USES: Final[Mapping[str, MediaRule]] = {
+    "avatar video": AVATAR_VIDEO,
+    "consent video": AVATAR_VIDEO,
+    "driving audio": DRIVING_AUDIO,
+    "voice sample": VOICE_SAMPLE,
+    "consent audio": CONSENT_AUDIO,
+}
+"""What files can be used for here, in words that all providers share."""
+
+TEXTS: Final[Mapping[str, TextRule]] = {"text": TEXT}
+"""What words can be used for here; nothing is published on titles."""
+
+SHELVES: Final = (
+    Shelf(group="avatars", public=False, note="Videos are made with avatar_id; id names the training."),
+    Shelf(group="avatars", public=True, method="list_public"),
+    Shelf(group="voices", public=False),
+    Shelf(group="voices", public=True, method="list_public"),
+)
+"""The vendor's lists."""
+
+BALANCE: Final = Balance(
+    method="account.benefits",
+    counters=(
+        Counter(left="video_seconds", unit="seconds of video", total="video_seconds_total"),
+        Counter(left="characters", unit="characters of speech", total="characters_total"),
+        Counter(left="avatars", unit="avatar clonings", total="avatars_total"),
+        Counter(left="voices", unit="voice clonings", total="voices_total"),
+    ),
+)
+"""What is left of the package."""

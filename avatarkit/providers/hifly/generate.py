@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from avatarkit.models import Kind
+from avatarkit.protocol.limits import MediaRule
 from avatarkit.protocol.plan import Capabilities, Made, Plan, Presenter, Route, Speech, Step, settle_route
 from avatarkit.protocol.speech import spoken_seconds
-from avatarkit.providers.hifly import checks
+from avatarkit.providers.hifly import checks, limits
 from avatarkit.request import VideoRequest
 
 UNIT: Final = "credits"
@@ -43,6 +44,14 @@ def _routes() -> Iterator[Route]:
 
 CAPABILITIES: Final = Capabilities(provider="hifly", title="HiFly", routes=tuple(_routes()))
 """What HiFly can make. A picture needs an enterprise plan, which shows only when the clone is refused."""
+
+
+MEDIA: Final[Mapping[str, Mapping[str, MediaRule]]] = {
+    "avatars.create_by_image": {"image": limits.AVATAR_IMAGE},
+    "avatars.create_by_video": {"video": limits.AVATAR_VIDEO},
+    "videos.create_by_audio": {"audio": limits.DRIVING_AUDIO},
+}
+"""The local material of each operation, by argument, and its limits: looked into before the first billed step."""
 
 
 def plan(request: VideoRequest, others: Iterable[Capabilities] = ()) -> Plan:

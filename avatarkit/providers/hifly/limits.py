@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from avatarkit.protocol.limits import MB, ColourRule, MediaRule, RangeRule, TextRule
+from avatarkit.protocol.shown import Shelf
 
 AVATAR_VIDEO: Final = MediaRule(
     extensions=("mp4", "mov"),
@@ -111,6 +112,24 @@ DURATIONS: Final[Mapping[str, DurationPrior]] = {
     "voice": DurationPrior(60, 240),
 }
 """Prior per kind. Nothing is published; others saw 1 to 5 minutes per video, 30 s for a clip of 15 s."""
+
+USES: Final[Mapping[str, MediaRule]] = {
+    "avatar video": AVATAR_VIDEO,
+    "avatar picture": AVATAR_IMAGE,
+    "driving audio": DRIVING_AUDIO,
+    "voice sample": VOICE_SAMPLE,
+}
+"""What files can be used for here, in words that all providers share."""
+
+TEXTS: Final[Mapping[str, TextRule]] = {"text": TEXT, "title": TITLE}
+"""What words can be used for here."""
+
+SHELVES: Final = (
+    Shelf(group="avatars", public=True, arguments={"kind": 2}),
+    Shelf(group="voices", public=False, arguments={"kind": 1}),
+    Shelf(group="voices", public=True, arguments={"kind": 2}),
+)
+"""The vendor's lists; it has none of one's own avatars."""
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,10}")
 

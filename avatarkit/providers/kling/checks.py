@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from typing import Any, Final
 
 from avatarkit.errors import InvalidRequest
@@ -82,6 +83,62 @@ def watermark(value: bool | None, problems: list[str]) -> dict[str, Any] | None:
     if not isinstance(value, bool):
         problems.append(f"watermark: {value!r} found, True or False allowed")
     return {"enabled": value}
+
+
+def spoken_by(field: str, voice_id: str, language: str, problems: list[str]) -> None:
+    """Whether a voice that is known speaks *language*; an unknown one may."""
+    for voice in limits.VOICES:
+        if voice.id == voice_id and language in limits.LANGUAGES and language not in voice.languages:
+            spoken = " and ".join(voice.languages)
+            problems.append(f"{field}: {voice_id} with {language} found, {spoken} allowed")
+
+
+def spoken_text(text: str, problems: list[str]) -> str:
+    """Text to be spoken within the vendor's limits."""
+    if not isinstance(text, str):
+        problems.append("text: text is needed")
+        return ""
+    problems += limits.TEXT.check("text", text)
+    return text
+
+
+def sound_end(seconds: float, begin: int, problems: list[str]) -> int:
+    """Where the part of a recording that is used ends, in milliseconds like its *begin*."""
+    before = len(problems)
+    end = milliseconds("sound_end", seconds, problems)
+    if len(problems) == before and end - begin < limits.OVERLAP_MS:
+        problems.append(f"sound_end: {(end - begin) / 1000:g} s of sound found, at least 2 s allowed")
+    return end
+
+
+def whole_sound(
+    seconds: float | None, begin: int, insert: int, face_end: float | None, problems: list[str]
+) -> int:
+    """Where a recording of *seconds* ends, no further than it may: 60 s, and as long as the face is to be seen.
+
+    Args:
+        seconds: its length; None is a problem.
+        begin: where in the recording it begins, in milliseconds.
+        insert: when in the video it begins, in milliseconds.
+        face_end: when the face is last seen, in seconds; None when that is not known.
+
+    """
+    if seconds is None:
+        problems.append(
+            "sound_end: none given, and the sound's length cannot be told: its end in seconds is needed"
+        )
+        return begin
+    wrong: list[str] = []
+    last = None if face_end is None else milliseconds("face_end", face_end, wrong)
+    milliseconds("sound_seconds", seconds, wrong)
+    problems += wrong
+    if wrong:
+        return begin
+    # Cut down, not rounded: the vendor allows nothing beyond the recording's end.
+    end = math.floor(min(seconds, limits.LIP_SOUND.max_seconds or seconds) * 1000 + 1e-6)
+    if last is not None:
+        end = min(end, begin + max(0, last - insert))
+    return sound_end(end / 1000, begin, problems)
 
 
 def number(field: str, value: float | None, rule: RangeRule, problems: list[str]) -> float | None:

@@ -184,17 +184,23 @@ def _by_list(ids: Sequence[str], number: int) -> Request[BatchPage]:
     return Request(endpoint, read, query=_page_query(number, limits.PAGE_SIZE))
 
 
+def _by_either(ids: Sequence[str], number: int) -> Request[BatchPage]:
+    return (_by_ids if len(ids) <= limits.QUERY_IDS else _by_list)(ids, number)
+
+
 def _kinds(batch: Batch) -> Mapping[Kind, TaskKind]:
     # Minutes are usual, and the tail is long: other clients had to raise their limits to more than an hour.
     video = TaskKind(kind=Kind.VIDEO, look=look, pool=_VIDEOS, median=180, p95=900, batch=batch)
     return {Kind.VIDEO: video}
 
 
-KINDS_BY_LIST: Final = _kinds(Batch(request=_by_list, most=0, pages=3))
+_PAGES: Final = 6  # of 500: a thousand tasks, and twice as many that were made after them
+
+KINDS_BY_LIST: Final = _kinds(Batch(request=_by_list, most=0, pages=_PAGES))
 """For signed tokens, which ``GET /tasks`` refuses: a page of 500 shows the latest tasks."""
 
-KINDS_BY_IDS: Final = _kinds(Batch(request=_by_ids, most=limits.QUERY_IDS))
-"""For API keys: twenty tasks with one request, whatever their product."""
+KINDS_BY_IDS: Final = _kinds(Batch(request=_by_either, most=limits.QUERY_IDS, pages=_PAGES))
+"""For API keys: twenty tasks with one request, whatever their product; where very many wait, lists as well."""
 
 SPEC = ProviderSpec(
     name="kling",

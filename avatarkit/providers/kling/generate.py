@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from avatarkit.models import Voice
+from avatarkit.protocol.limits import MediaFacts, MediaRule
 from avatarkit.protocol.plan import Capabilities, Made, Plan, Route, Step, settle_route
 from avatarkit.protocol.speech import spoken_seconds
 from avatarkit.providers.kling import checks, limits
@@ -64,6 +65,37 @@ CAPABILITIES: Final = Capabilities(
     titles=False,
 )
 """What Kling can make. It has no avatars of its own."""
+
+
+MEDIA: Final[Mapping[str, Mapping[str, MediaRule]]] = {
+    _PICTURE: {"image": limits.IMAGE, "sound_file": limits.SOUND},
+    _FACES: {"video": limits.LIP_VIDEO},
+    _LIPS: {"sound_file": limits.LIP_SOUND},
+}
+"""The local material of each operation, by argument, and its limits: looked into before the first billed step."""
+
+STAGED: Final[Mapping[str, frozenset[str]]] = {_FACES: frozenset({"video"})}
+"""What the vendor takes as URLs only, so that local files need a staging."""
+
+
+def look(step: Step, argument: str, facts: MediaFacts | None, *, check: bool) -> list[str]:
+    """What is wrong with a local file that its rule cannot say.
+
+    A sound's length is needed whatever *check*, which is whether preflight is on: where it is not known, a face would
+    be looked for, and paid for, in vain.
+    """
+    if facts is not None and check and (step.operation, argument) == (_PICTURE, "image"):
+        return limits.check_ratio("image", facts)
+    if (step.operation, argument) != (_LIPS, "sound_file") or "sound_end" in step.arguments:
+        return []
+    if facts is None or facts.seconds is None:
+        return [
+            "options: no 'sound_end' found, and the length of the sound cannot be told here: give it in seconds, as "
+            "{'kling': {'sound_end': 12.5}}, or install the extra 'media'"
+        ]
+    problems: list[str] = []
+    checks.whole_sound(facts.seconds, 0, 0, None, problems)
+    return problems
 
 
 def plan(request: VideoRequest, others: Iterable[Capabilities] = ()) -> Plan:
@@ -153,7 +185,7 @@ def _lips(
     for name in ("sound_volume", "original_audio_volume"):
         checks.number(name, options.get(name), limits.VOLUME, problems)
     if "sound_end" in options:
-        checks.sound_part(0, checks.milliseconds("sound_end", options["sound_end"], problems), problems)
+        checks.sound_end(options["sound_end"], 0, problems)
     elif _behind_url(request.audio):
         problems.append(
             "options: no 'sound_end' found, a sound behind a URL needs it with a video: its length in seconds, as "

@@ -5,12 +5,14 @@ Sizes are given as "10MB" and "5MB"; they are read as 2**20 bytes, and as the si
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 import attrs
 
+from avatarkit.models import Voice
 from avatarkit.protocol.limits import MB, MediaFacts, MediaRule, RangeRule, TextRule
+from avatarkit.protocol.shown import Balance, Shelf
 
 Region = Literal["singapore", "beijing"]
 
@@ -150,3 +152,32 @@ VOICES: Final[tuple[SpeechVoice, ...]] = (
 """Voices that the vendor's own plug-in for ComfyUI offers. There may be others: an unknown id is sent all the same."""
 
 LANGUAGES: Final = ("zh", "en")
+
+USES: Final[Mapping[str, MediaRule]] = {
+    "avatar picture": IMAGE,
+    "driving audio": SOUND,
+    "lip-sync video": LIP_VIDEO,
+    "lip-sync audio": LIP_SOUND,
+}
+"""What files can be used for here, in words that all providers share."""
+
+USE_CHECKS: Final[Mapping[str, Callable[[str, MediaFacts], list[str]]]] = {"avatar picture": check_ratio}
+"""What the rules of :data:`USES` cannot say."""
+
+TEXTS: Final[Mapping[str, TextRule]] = {"text": TEXT, "prompt": PROMPT}
+"""What words can be used for here; works have no titles."""
+
+SHELVES: Final = (
+    Shelf(
+        group="voices",
+        public=True,
+        rows=tuple(Voice(id=voice.id, languages=voice.languages, public=True) for voice in VOICES),
+        note="The vendor has no list to ask for: these are the voices that its own plug-in offers.",
+    ),
+)
+"""The vendor's lists."""
+
+BALANCE: Final = Balance(
+    note="What is left in resource packs, up to 12 hours late; an account that pays by its balance shows 0."
+)
+"""What is left on the account."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from avatarkit.errors import MediaRejected
 from avatarkit.models import RawResponse, Snapshot, Status
 
 
@@ -85,6 +86,11 @@ class Face:
     end: float | None = None
     extra: Mapping[str, Any] = _extra()
 
+    @property
+    def seen_from(self) -> float:
+        """When it is first seen, in seconds; 0 when the vendor does not say."""
+        return self.start if self.start is not None else 0.0
+
     def __str__(self) -> str:
         return self.id
 
@@ -107,6 +113,24 @@ class FaceSession:
     cost: float | None = None
     extra: Mapping[str, Any] = _extra()
     response: RawResponse | None = _raw()
+
+    @property
+    def first_face(self) -> Face:
+        """The first of its faces.
+
+        Raises:
+            MediaRejected: none was found in the video.
+
+        """
+        if not self.faces:
+            raise MediaRejected(
+                "no face was found in the video",
+                provider="kling",
+                endpoint="lip_sync.identify_face",
+                response=self.response,
+                hint="Give a video in which a face is to be seen for at least 2 s.",
+            )
+        return self.faces[0]
 
     def __str__(self) -> str:
         return self.id

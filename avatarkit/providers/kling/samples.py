@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from avatarkit.errors import SubmissionInDoubt
+from avatarkit.errors import AuthenticationError, SubmissionInDoubt
 from avatarkit.protocol.samples import (
     LocalFile,
+    Login,
     Mistake,
     Need,
     Operation,
@@ -17,7 +18,7 @@ from avatarkit.protocol.samples import (
     png,
     wav,
 )
-from avatarkit.providers.kling import codes
+from avatarkit.providers.kling import auth, codes
 from avatarkit.providers.kling import endpoints as ep
 from avatarkit.providers.kling.sample_answers import ANSWERS, refused
 
@@ -325,6 +326,14 @@ SAMPLES: Final = Samples(
         for code, rule in codes.ERRORS.items()
     ),
     bad_credentials=({"auth_code": 1002}, {"auth_code": 1000}),
+    logins=(
+        Login(
+            label="key-pair",
+            arguments={"access_key": "key", "secret_key": "secret"},
+            refused={"tasks.query": AuthenticationError},
+            seconds=auth.LIFETIME,
+        ),
+    ),
     page_size=30,
     too_many_running=refused(1303),
     no_credits=refused(1102),

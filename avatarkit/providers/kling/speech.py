@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from avatarkit.artifacts import AsyncVideo
+from avatarkit.events import ProgressHook
 from avatarkit.models import Kind, Page
 from avatarkit.protocol.codec import without_none
 from avatarkit.protocol.endpoint import Request
@@ -14,7 +16,10 @@ from avatarkit.providers.kling.models import Face, FaceSession, TaskRecord, TtsA
 from avatarkit.providers.kling.resources import AsyncKlingResource
 from avatarkit.settings import CallOptions
 from avatarkit.task import AsyncTask
+from avatarkit.transport.encode import Base64Of
+from avatarkit.transport.material import prepare_url, url_for
 from avatarkit.transport.once import once
+from avatarkit.transport.preflight import inspect
 from avatarkit.transport.sources import Media
 
 
@@ -51,28 +56,16 @@ class AsyncKlingAudios(AsyncKlingResource):
 
         """
         problems: list[str] = []
-        if not isinstance(text, str):
-            problems.append("text: text is needed")
-        else:
-            problems += limits.TEXT.check("text", text)
         body = without_none(
-            text=text,
+            text=checks.spoken_text(text, problems),
             voice_id=checks.identifier("voice_id", voice_id, problems),
             voice_language=checks.choice("voice_language", voice_language, limits.LANGUAGES, problems),
             voice_speed=checks.number("voice_speed", voice_speed, limits.SPEED, problems),
         )
-        problems += _wrong_language(body["voice_id"], voice_language)
+        checks.spoken_by("voice_id", body["voice_id"], voice_language, problems)
         checks.settle(problems)
         request = Request(ep.TTS, reading.speech(ep.TTS), body=body)
         return await once(self._account, request, options, Kind.AUDIO)
-
-
-def _wrong_language(voice_id: str, language: str) -> list[str]:
-    for voice in limits.VOICES:
-        if voice.id == voice_id and language in limits.LANGUAGES and language not in voice.languages:
-            spoken = " and ".join(voice.languages)
-            return [f"voice_id: {voice_id} with {language} found, {spoken} allowed"]
-    return []
 
 
 class AsyncKlingLipSync(AsyncKlingResource):
@@ -81,21 +74,29 @@ class AsyncKlingLipSync(AsyncKlingResource):
     async def identify_face(
         self,
         *,
+        video: Media | None = None,
         video_id: str | None = None,
         video_url: str | None = None,
+        progress: ProgressHook | None = None,
         options: CallOptions | None = None,
     ) -> FaceSession:
         """Find the faces in a video, at once. **Billed**: 0.05 units.
 
-        Exactly one of the two is given. Sent once, as :meth:`AsyncKlingAudios.create_by_tts`.
+        Exactly one of *video*, *video_id* and *video_url* is given. Sent once, as
+        :meth:`AsyncKlingAudios.create_by_tts`. The vendor takes no uploads here: a local file needs a staging (client
+        option ``staging``).
 
         Args:
+            video: a URL, or a path, bytes or file object where a staging is configured. MP4 or MOV, at most 100 MB, 2
+                to 60 s, 720p or 1080p, sides from 512 to 2,160 pixels.
             video_id: a video of Kling's own (``videos.get(…).snapshot.result["id"]``), at most 30 days old, 60 s long.
-            video_url: an address that the vendor can fetch: MP4 or MOV, at most 100 MB, 2 to 60 s, 720p or 1080p,
-                sides from 512 to 2,160 pixels.
+            video_url: its address, instead of *video*.
+            progress: called with bytes staged and bytes in all.
 
         Raises:
             InvalidRequest: nothing was sent.
+            UnsupportedOperation: a local file, and no staging. Nothing was sent.
+            UploadFailed: a local file did not arrive at the staging. Nothing was sent.
             ProviderError: refused.
             SubmissionInDoubt: it may have been carried out and billed.
 
@@ -103,13 +104,25 @@ class AsyncKlingLipSync(AsyncKlingResource):
 
         """
         problems: list[str] = []
-        if (video_id is None) == (video_url is None):
-            problems.append("video_url: exactly one of video_id and video_url allowed")
-        body = without_none(
-            video_id=None if video_id is None else checks.identifier("video_id", video_id, problems),
-            video_url=checks.web_address("video_url", video_url, problems),
+        if sum(given is not None for given in (video, video_id, video_url)) != 1:
+            problems.append("video_url: exactly one of video, video_id and video_url allowed")
+        film = await prepare_url(
+            self._account,
+            video,
+            video_url,
+            limits.LIP_VIDEO,
+            "video_url",
+            problems,
+            options=options,
+            progress=progress,
+            required=False,
+        )
+        body: dict[str, Any] = without_none(
+            video_id=None if video_id is None else checks.identifier("video_id", video_id, problems)
         )
         checks.settle(problems)
+        if film.given:
+            body["video_url"] = await url_for(self._account, film)
         request = Request(ep.IDENTIFY_FACE, reading.faces(ep.IDENTIFY_FACE), body=body)
         return await once(self._account, request, options)
 
@@ -118,11 +131,13 @@ class AsyncKlingLipSync(AsyncKlingResource):
         *,
         session: str | FaceSession,
         face: str | Face,
-        sound_end: float,
+        sound_end: float | None = None,
         sound_start: float = 0.0,
         insert_at: float = 0.0,
         sound_file: Media | None = None,
         audio_id: str | TtsAudio | None = None,
+        sound_seconds: float | None = None,
+        face_end: float | None = None,
         sound_volume: float | None = None,
         original_audio_volume: float | None = None,
         watermark: bool | None = None,
@@ -138,30 +153,42 @@ class AsyncKlingLipSync(AsyncKlingResource):
             session: what :meth:`identify_face` gave, or its id.
             face: one of its faces, or that face's id. The vendor takes one face for now.
             sound_start, sound_end: the part of the recording that is used, in seconds; at least 2 s, and no further
-                than its end.
+                than its end. *sound_end* None goes on to the recording's end, but no further than 60 s, nor longer
+                than the face is to be seen.
             insert_at: when in the video it begins, in seconds. It must share 2 s with the face's own time.
+            sound_seconds: how long the recording is, for *sound_end* None where avatarkit cannot tell: a sound behind
+                a URL, an *audio_id* given as text.
+            face_end: when the face is last seen, in seconds from the video's start, for *sound_end* None and a *face*
+                given as text.
             sound_volume, original_audio_volume: 0 to 2; the vendor's default is 1.
             watermark, callback_url, external_task_id: as for an avatar. The vendor's answers do not repeat the
                 external id of lip-sync tasks, so a lost one may not be found again.
 
         Raises:
-            InvalidRequest, ProviderError, SubmissionInDoubt, DeadlineExceeded: as for an avatar.
+            InvalidRequest, ProviderError, SubmissionInDoubt, DeadlineExceeded: as for an avatar. InvalidRequest also
+                where *sound_end* is None and the recording's length cannot be told.
 
         Source: the vendor's document, "Lip-sync", create task.
 
         """
         problems: list[str] = []
-        sound, _ = await self._sound(audio_id, sound_file, limits.LIP_SOUND, problems, options)
+        sound, seconds = await self._sound(audio_id, sound_file, limits.LIP_SOUND, problems, options)
         begin = checks.milliseconds("sound_start", sound_start, problems)
-        end = checks.milliseconds("sound_end", sound_end, problems)
-        if end - begin < limits.OVERLAP_MS:
-            problems.append(f"sound_end: {(end - begin) / 1000:g} s of sound found, at least 2 s allowed")
+        insert = checks.milliseconds("insert_at", insert_at, problems)
+        if sound_end is not None:
+            end = checks.sound_end(sound_end, begin, problems)
+        elif not sound:
+            end = begin
+        else:
+            known = seconds or sound_seconds or await _measured(sound)
+            last = face.end if face_end is None and isinstance(face, Face) else face_end
+            end = checks.whole_sound(known, begin, insert, last, problems)
         chosen: dict[str, Any] = without_none(
             face_id=checks.identifier("face", face, problems),
             **sound,
             sound_start_time=begin,
             sound_end_time=end,
-            sound_insert_time=checks.milliseconds("insert_at", insert_at, problems),
+            sound_insert_time=insert,
             sound_volume=checks.number("sound_volume", sound_volume, limits.VOLUME, problems),
             original_audio_volume=checks.number(
                 "original_audio_volume", original_audio_volume, limits.VOLUME, problems
@@ -208,3 +235,10 @@ class AsyncKlingLipSync(AsyncKlingResource):
 
         """
         return await self._page(ep.LIP_LIST, page, size, options)
+
+
+async def _measured(sound: Mapping[str, Any]) -> float | None:
+    """How long a local sound is, also where preflight is off; None when that cannot be told."""
+    local = sound.get("sound_file")
+    facts = await inspect(local.source) if isinstance(local, Base64Of) else None
+    return facts.seconds if facts is not None else None

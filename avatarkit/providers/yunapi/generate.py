@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from avatarkit.models import Voice
+from avatarkit.protocol.limits import MediaRule
 from avatarkit.protocol.plan import Capabilities, Plan, Presenter, Route, Step, settle_route
-from avatarkit.providers.yunapi import checks
+from avatarkit.providers.yunapi import checks, limits
 from avatarkit.providers.yunapi.models import UseVoice
 from avatarkit.providers.yunapi.refs import MODEL
 from avatarkit.request import VideoRequest
@@ -48,6 +49,16 @@ CAPABILITIES: Final = Capabilities(
 """What YunApi can make. Its avatars, the models of the fast API, speak recordings only."""
 
 
+MEDIA: Final[Mapping[str, Mapping[str, MediaRule]]] = {
+    _STANDARD: {"avatar": limits.AVATAR, "audio": limits.SPEECH},
+    _FAST: {"audio": limits.MATERIAL},
+}
+"""The local material of each operation, by argument, and its limits: looked into before the first billed step."""
+
+STAGED: Final[Mapping[str, frozenset[str]]] = {name: frozenset(rules) for name, rules in MEDIA.items()}
+"""What the vendor takes as URLs only, so that local files need a staging: all of it."""
+
+
 def plan(request: VideoRequest, others: Iterable[Capabilities] = ()) -> Plan:
     """The one step that leads to the video.
 
@@ -79,19 +90,17 @@ def plan(request: VideoRequest, others: Iterable[Capabilities] = ()) -> Plan:
 
 def _use_voice(request: VideoRequest, engine: Any, problems: list[str]) -> UseVoice:
     """The voice and its text; adds a problem when engine and audio id cannot be told."""
-    if engine is not None:
-        engine = checks.words("options: voice_engine_id", engine, problems).strip()
+    wrong: list[str] = []
+    given = "" if engine is None else checks.words("voice_engine_id", engine, wrong).strip()
     named, audio = _engine_and_audio(request.voice)
-    if engine is not None and not named:
-        named = engine
-    if not named or not audio:
-        problems.append(
+    if given and named and given != named:
+        wrong.append(f"voice: engine {named} found, {given} allowed: voice_engine_id and voice differ")
+    named = named or given
+    if not wrong and not (named and audio):
+        wrong.append(
             "voice: an engine and an audio id are needed, as 'engine:audio id' or with the option voice_engine_id"
         )
-    elif engine is not None and engine != named:
-        problems.append(
-            f"voice: engine {named} found, {engine} allowed: voice_engine_id and voice name different ones"
-        )
+    problems += wrong
     return UseVoice(
         voice_engine_id=named,
         audio_id=audio,

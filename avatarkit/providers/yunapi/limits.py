@@ -100,3 +100,26 @@ DURATIONS: Final[Mapping[str, DurationPrior]] = {
 
 PER_SECOND: Final = 10.0
 """Requests a second. No limit is published; ten keeps a fleet of pollers polite."""
+
+
+def _with_sound(rule: MediaRule) -> MediaRule:
+    return attrs.evolve(rule, needs_audio=True)
+
+
+USES: Final[Mapping[str, MediaRule]] = {
+    "avatar video": attrs.evolve(AVATAR, needs_video=True),
+    "avatar picture": attrs.evolve(
+        AVATAR,
+        extensions=("png", "jpg", "jpeg", "webp"),
+        note=f"No format is published; the formats are common ones. {AVATAR.note}",
+    ),
+    "driving audio": _with_sound(SPEECH),
+    "voice sample": _with_sound(VOICE_SAMPLE),
+    "voice model recording": _with_sound(VOICE_FILE),
+    "training video": attrs.evolve(TRAINING_CLIP, needs_video=True),
+}
+"""What files can be used for here, in words that all providers share. That a sound must hold sound goes without saying
+in the vendor's pages; whoever asks whether a file is fit wants to be told all the same."""
+
+TEXTS: Final[Mapping[str, TextRule]] = {"text": TEXT, "title": TEXT}
+"""What words can be used for here."""

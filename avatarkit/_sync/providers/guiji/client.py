@@ -10,6 +10,7 @@ from avatarkit._bridge import Lease, wrap
 from avatarkit._sync.client import Client, Resource
 from avatarkit.client import ClientOptions
 from avatarkit.protocol.endpoint import ProviderSpec
+from avatarkit.protocol.plan import Capabilities
 from avatarkit.providers.guiji.client import AsyncGuiji, AsyncGuijiAccount
 from avatarkit.providers.guiji.models import Benefits
 from avatarkit.settings import CallOptions
@@ -71,6 +72,8 @@ class Guiji(Client):
         self._lease.close_with(self._async.aclose)
 
     spec: ClassVar[ProviderSpec] = AsyncGuiji.spec
+
+    capabilities: ClassVar[Capabilities] = AsyncGuiji.capabilities
 
     @property
     def avatars(self) -> GuijiAvatars:

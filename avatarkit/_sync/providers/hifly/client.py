@@ -12,6 +12,7 @@ from avatarkit.client import ClientOptions
 from avatarkit.events import ProgressHook
 from avatarkit.models import Credit, UploadedFile, UploadSlot
 from avatarkit.protocol.endpoint import ProviderSpec
+from avatarkit.protocol.plan import Capabilities
 from avatarkit.providers.hifly.client import AsyncHiFly, AsyncHiFlyAccount, AsyncHiFlyFiles
 from avatarkit.settings import CallOptions
 from avatarkit.transport.sources import Media
@@ -129,6 +130,8 @@ class HiFly(Client):
         self._lease.close_with(self._async.aclose)
 
     spec: ClassVar[ProviderSpec] = AsyncHiFly.spec
+
+    capabilities: ClassVar[Capabilities] = AsyncHiFly.capabilities
 
     @property
     def avatars(self) -> HiFlyAvatars:

@@ -12,6 +12,7 @@ from avatarkit._sync.client import Client, Resource
 from avatarkit.client import ClientOptions
 from avatarkit.models import Credit
 from avatarkit.protocol.endpoint import ProviderSpec
+from avatarkit.protocol.plan import Capabilities
 from avatarkit.providers.kling import limits
 from avatarkit.providers.kling.client import AsyncKling, AsyncKlingAccount
 from avatarkit.providers.kling.models import Costs
@@ -115,6 +116,8 @@ class Kling(Client):
         self._lease.close_with(self._async.aclose)
 
     spec: ClassVar[ProviderSpec] = AsyncKling.spec
+
+    capabilities: ClassVar[Capabilities] = AsyncKling.capabilities
 
     @property
     def videos(self) -> KlingVideos:

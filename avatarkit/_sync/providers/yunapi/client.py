@@ -12,6 +12,7 @@ from avatarkit._sync.client import Client
 from avatarkit._sync.providers.yunapi.resources import YunApiResource
 from avatarkit.client import ClientOptions
 from avatarkit.protocol.endpoint import ProviderSpec
+from avatarkit.protocol.plan import Capabilities
 from avatarkit.providers.yunapi.client import AsyncYunApi, AsyncYunApiScripts
 from avatarkit.providers.yunapi.models import Script
 from avatarkit.settings import CallOptions
@@ -100,6 +101,8 @@ class YunApi(Client):
         self._lease.close_with(self._async.aclose)
 
     spec: ClassVar[ProviderSpec] = AsyncYunApi.spec
+
+    capabilities: ClassVar[Capabilities] = AsyncYunApi.capabilities
 
     @property
     def videos(self) -> YunApiVideos:

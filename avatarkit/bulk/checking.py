@@ -1,0 +1,251 @@
+"""Checking a whole manifest before anything is sent: every row is planned, every file looked into once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from avatarkit import providers
+from avatarkit.bulk.manifest_columns import mistake_of
+from avatarkit.bulk.naming import NameTemplate
+from avatarkit.bulk.seen import Seen
+from avatarkit.bulk.specs import MEDIA, Mistake, Row
+from avatarkit.errors import InvalidRequest, UnsupportedOperation
+from avatarkit.models import Kind
+from avatarkit.protocol.limits import MediaRule
+from avatarkit.protocol.plan import Capabilities, Plan, Step
+from avatarkit.request import VideoRequest
+from avatarkit.transport.preflight import check_media
+from avatarkit.transport.sources import as_source, is_url
+
+MOST_MISTAKES = 1000
+"""Mistakes that a report lists; the others are only counted."""
+
+_AT_A_TIME = 256
+_FILES_AT_ONCE = 8
+_REMEMBERED = 50_000
+
+
+@attrs.frozen(kw_only=True)
+class CheckReport:
+    """What checking a manifest showed. Nothing was sent.
+
+    Attributes:
+        rows: rows that could be read, right and wrong.
+        jobs: rows that are right: so many videos.
+        parts: tasks and calls that have to come before, each counted once however many videos need it.
+        mistakes: in the manifest's order, at most 1,000.
+        more: mistakes beyond those.
+        cost: what the right rows are expected to cost, in *unit*; those of unknown cost are left out.
+        unknown_costs: right rows whose cost is not known.
+        unit: what costs are counted in, ``""`` where the provider publishes none.
+        seconds: how long the run is expected to take, None when it is not known how many tasks run at once.
+        files: local files that were looked into.
+
+    """
+
+    rows: int
+    jobs: int
+    parts: int
+    mistakes: tuple[Mistake, ...]
+    more: int = 0
+    cost: float = 0.0
+    unknown_costs: int = 0
+    unit: str = ""
+    seconds: float | None = None
+    files: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is at least one job and no mistake."""
+        return self.jobs > 0 and not self.mistakes
+
+
+async def check_rows(
+    rows: Iterable[Row | Mistake],
+    *,
+    provider: str,
+    others: Iterable[Capabilities] = (),
+    preflight: bool = True,
+    most_running: int | None = None,
+    name: NameTemplate | None = None,
+) -> CheckReport:
+    """Look at every row as far as that is possible without the provider. Holds none of them.
+
+    Args:
+        rows: as :func:`~avatarkit.bulk.manifest.read_manifest` gives them.
+        provider: the provider's name.
+        others: capabilities of other providers, for the hint which of them could.
+        preflight: whether local files are looked into; that they are there is checked always.
+        most_running: tasks that run at once, for the time.
+        name: the template of file names, whose fields are looked for in the columns.
+
+    Raises:
+        ConfigurationError: there is no such provider, or the manifest cannot be read.
+
+    """
+    checker = _Checker(provider, tuple(others), _Files(enabled=preflight), name)
+    given = iter(rows)
+    while batch := list(itertools.islice(given, _AT_A_TIME)):
+        await checker.look(batch)
+        await asyncio.sleep(0)
+    return checker.report(most_running)
+
+
+@attrs.frozen
+class _Use:
+    """One file or URL of a row: the request's field, or the option, that names it, and what holds for it."""
+
+    field: str
+    media: str
+    rule: MediaRule
+
+
+class _Files:
+    """Looks into files, each once as long as it is remembered."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self.looked = 0
+        self._enabled = enabled
+        self._known: OrderedDict[tuple[str, str, int], tuple[str, ...]] = OrderedDict()
+
+    async def problems(self, uses: Iterable[_Use]) -> Mapping[tuple[str, str, int], tuple[str, ...]]:
+        """Everything wrong with the files of *uses*, by :func:`_place`."""
+        wanted = {_place(use): use for use in uses}
+        found = {place: self._known[place] for place in wanted if place in self._known}
+        missing = iter([use for place, use in wanted.items() if place not in found])
+
+        async def work() -> None:
+            for use in missing:
+                found[_place(use)] = await self._look(use)
+
+        await asyncio.gather(*(work() for _ in range(min(_FILES_AT_ONCE, len(wanted) - len(found)))))
+        for place in wanted:
+            self._known[place] = found[place]
+            self._known.move_to_end(place)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return found
+
+    async def _look(self, use: _Use) -> tuple[str, ...]:
+        if is_url(use.media):
+            if any(char.isspace() for char in use.media):
+                return (f"{use.field}: not an http(s) URL",)
+            return tuple(use.rule.check_url(use.field, use.media))
+        self.looked += 1
+        try:
+            source = await as_source(use.media)
+            return tuple(await check_media(use.field, source, use.rule)) if self._enabled else ()
+        except InvalidRequest as error:
+            return tuple(f"{use.field}: {problem}" for problem in error.problems)
+        except OSError as error:
+            return (f"{use.field}: file that cannot be read found ({error.strerror}), a file allowed",)
+
+
+class _Checker:
+    """Counts while rows go by."""
+
+    def __init__(
+        self, provider: str, others: tuple[Capabilities, ...], files: _Files, name: NameTemplate | None
+    ) -> None:
+        self._generation = providers.part(provider, "generate")
+        self._medians = {kind: each.median for kind, each in providers.spec(provider).kinds.items()}
+        self._others = others
+        self._files = files
+        self._name = name
+        self._unfilled = set(name.unknown(())) if name is not None else set()
+        self._parts = Seen()
+        self._mistakes: list[Mistake] = []
+        self._more = self._rows = self._jobs = self._unknown = 0
+        self._cost = self._work = self._longest = 0.0
+
+    async def look(self, batch: list[Row | Mistake]) -> None:
+        """Look at some rows."""
+        planned: list[tuple[Row, Plan, list[_Use]] | list[Mistake]] = []
+        for row in batch:
+            planned.append([row] if isinstance(row, Mistake) else self._planned(row))
+        uses = itertools.chain.from_iterable(each[2] for each in planned if isinstance(each, tuple))
+        problems = await self._files.problems(uses)
+        for row, each in zip(batch, planned, strict=True):
+            self._rows += isinstance(row, Row)
+            if isinstance(each, tuple):
+                wrong = [p for use in each[2] for p in problems[_place(use)]]
+                found = [mistake_of(problem, each[0].line) for problem in wrong]
+            else:
+                found = each
+            if found:
+                self._wrong(found)
+            elif isinstance(each, tuple):
+                self._right(each[0], each[1])
+
+    def _planned(self, row: Row) -> tuple[Row, Plan, list[_Use]] | list[Mistake]:
+        if self._unfilled and self._name is not None:
+            self._unfilled.intersection_update(self._name.unknown(row.columns))
+        try:
+            plan: Plan = self._generation.plan(row.request, self._others)
+        except InvalidRequest as error:
+            return [mistake_of(problem, row.line) for problem in error.problems]
+        except UnsupportedOperation as error:
+            text = f"{error}. {error.hint}" if error.hint else str(error)
+            return [Mistake(line=row.line, column="", message=text)]
+        return row, plan, list(_uses(row.request, plan.steps, self._generation.MEDIA))
+
+    def _wrong(self, found: list[Mistake]) -> None:
+        room = MOST_MISTAKES - len(self._mistakes)
+        self._mistakes += found[:room]
+        self._more += len(found[room:])
+
+    def _right(self, row: Row, plan: Plan) -> None:
+        self._jobs += 1
+        cost = self._generation.estimate(row.request)
+        if cost is None:
+            self._unknown += 1
+        else:
+            self._cost += cost
+        chain = 0.0
+        for at, step in enumerate(plan.steps):
+            seconds = self._medians.get(step.makes, 0.0) if isinstance(step.makes, Kind) else 0.0
+            chain += seconds
+            if at == len(plan.steps) - 1 or self._parts.add(repr((step.operation, step.arguments))):
+                self._work += seconds
+        self._longest = max(self._longest, chain)
+
+    def report(self, most_running: int | None) -> CheckReport:
+        """What was seen so far."""
+        for field in sorted(self._unfilled) if self._rows else ():
+            text = "the template of file names asks for it, but no row has such a column"
+            self._wrong([Mistake(line=0, column=field[:80], message=text)])
+        return CheckReport(
+            rows=self._rows,
+            jobs=self._jobs,
+            parts=len(self._parts),
+            mistakes=tuple(self._mistakes),
+            more=self._more,
+            cost=self._cost,
+            unknown_costs=self._unknown,
+            unit=self._generation.UNIT,
+            seconds=max(self._longest, self._work / most_running) if most_running else None,
+            files=self._files.looked,
+        )
+
+
+def _place(use: _Use) -> tuple[str, str, int]:
+    return use.field, use.media, id(use.rule)
+
+
+def _uses(
+    request: VideoRequest, steps: Iterable[Step], rules: Mapping[str, Mapping[str, MediaRule]]
+) -> Iterator[_Use]:
+    """The material that *steps* take, by the name under which the request has it."""
+    for step in steps:
+        for argument, rule in rules.get(step.operation, {}).items():
+            media: Any = step.arguments.get(argument)
+            if isinstance(media, str | os.PathLike):
+                fields = (name for name in MEDIA if getattr(request, name) is media)
+                yield _Use(next(fields, argument), str(os.fspath(media)), rule)

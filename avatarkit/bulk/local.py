@@ -1,0 +1,288 @@
+"""The driver for one process: one event loop that feeds jobs to the stages until nothing is left.
+
+Invariants:
+
+1. A job is in the hand of at most one coroutine of this process; the ledger's compare-and-set holds against others.
+2. Uploads and submissions, looks, and downloads have their own concurrency: none waits for another.
+3. A submission that is under way is carried to its end when the driver is stopped, and its outcome is taken down.
+4. What does not move by itself (held, blocked by what is held, not submitted by a stopped run) does not keep it going.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import attrs
+
+from avatarkit.bulk.records import Job, JobState, Look, RunState
+from avatarkit.bulk.stages import Done, Result, Stages
+from avatarkit.bulk.watch import Watcher
+from avatarkit.errors import AvatarKitError
+from avatarkit.task import AsyncTask
+
+_logger = logging.getLogger("avatarkit")
+_LEASE = 3600.0  # seconds a job is handed out for; this process is the only one
+_RECONCILE_EVERY = 10.0
+_IDLE = 1.0  # seconds after which the ledger is asked whether anything came to be due
+
+
+@attrs.frozen(kw_only=True)
+class Concurrency:
+    """How much of each stage is under way at once."""
+
+    submits: int = 16
+    downloads: int = 8
+
+
+class LocalDriver:
+    """Runs the stages of one run in this process.
+
+    Args:
+        stages: the run's stages.
+        concurrency: how much at once.
+        over: called with every job that came to its end or is held, as it is then.
+        fed: set once every job was added to the ledger.
+
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        *,
+        concurrency: Concurrency,
+        over: Callable[[Job], Awaitable[None]],
+        fed: asyncio.Event,
+    ) -> None:
+        self._stages = stages
+        self._ledger = stages.ledger
+        self._run = stages.run.id
+        self._concurrency = concurrency
+        self._over = over
+        self._fed = fed
+        self._watcher = Watcher(stages, self._told)
+        self._in_hand: set[str] = set()
+        self._again: deque[Job] = deque()
+        self._again_at = 0.0
+        self._collecting: deque[tuple[Job, AsyncTask[Any] | None]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._submitting = self._downloading = 0
+        self._stopped = self._stopping = False
+        self._wake = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    def wake(self) -> None:
+        """Something may have come to be due."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Submit no more, finish what is under way, and return from :meth:`run`."""
+        self._stopping = True
+        self._wake.set()
+
+    # -- the loop
+
+    async def run(self) -> None:
+        """Until nothing moves any more, or :meth:`stop`."""
+        watching = asyncio.create_task(self._watcher.run())
+        reconciling = asyncio.create_task(self._reconciling())
+        try:
+            await self._resume()
+            while not self._stopping:
+                self._raise_failure()
+                self._wake.clear()
+                moved = await self._fill()
+                if not moved and not self._tasks and self._watcher.idle and await self._nothing_left():
+                    break
+                if not moved:
+                    await self._pause()
+            await self._drain()
+            self._raise_failure()
+        finally:
+            self._watcher.close()
+            for task in (watching, reconciling):
+                task.cancel()
+            await asyncio.gather(watching, reconciling, return_exceptions=True)
+            await self._drain()
+
+    async def _resume(self) -> None:
+        """Go on with what an earlier process left."""
+        after = 0
+        while jobs := await self._ledger.select(self._run, (JobState.RUNNING,), after=after):
+            after = jobs[-1].seq
+            for job in jobs:
+                self._watcher.add(job)
+
+    async def _pause(self) -> None:
+        seconds = _IDLE
+        if self._again:
+            seconds = min(seconds, max(0.0, self._again_at - asyncio.get_running_loop().time()))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), max(seconds, 0.01))
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    async def _drain(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _fill(self) -> bool:
+        """Put as much under way as there is room for; whether anything was."""
+        submitted = await self._fill_submits()
+        collected = await self._fill_downloads()
+        return submitted or collected
+
+    async def _fill_submits(self) -> bool:
+        room = self._concurrency.submits - self._submitting
+        if self._stopped or room <= 0:
+            return False
+        jobs: list[Job] = []
+        if self._again:
+            if asyncio.get_running_loop().time() < self._again_at:
+                return False  # no slot, no turn: more jobs would only wait beside these
+            jobs = [self._again.popleft() for _ in range(min(room, len(self._again)))]
+        elif room >= self._concurrency.submits // 2 or not self._submitting:
+            jobs = await self._ledger.take(self._run, JobState.NEW, room, seconds=_LEASE)
+        for job in jobs:
+            if job.key not in self._in_hand:
+                self._start(job, self._submit(job))
+        return bool(jobs)
+
+    async def _fill_downloads(self) -> bool:
+        room = self._concurrency.downloads - self._downloading
+        if room <= 0:
+            return False
+        if not self._collecting:
+            for job in await self._ledger.take(self._run, JobState.READY, room, seconds=_LEASE):
+                if job.key not in self._in_hand:
+                    self._collecting.append((job, None))
+        started = False
+        while self._collecting and self._downloading < self._concurrency.downloads:
+            job, task = self._collecting.popleft()
+            if job.key not in self._in_hand:
+                self._start(job, self._collect(job, task))
+                started = True
+        return started
+
+    def _start(self, job: Job, work: Awaitable[None]) -> None:
+        self._in_hand.add(job.key)
+
+        async def carry() -> None:
+            try:
+                await work
+            except AvatarKitError as error:
+                _logger.warning("job %s: %s", job.key, error)
+                self._failure = self._failure or error
+            except Exception as error:
+                _logger.exception("job %s: a stage failed unexpectedly", job.key)
+                self._failure = self._failure or error
+            finally:
+                self._in_hand.discard(job.key)
+                self._wake.set()
+
+        task = asyncio.get_running_loop().create_task(carry())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- the stages
+
+    async def _submit(self, job: Job) -> None:
+        self._submitting += 1
+        try:
+            result = await self._stages.submit(job)
+        finally:
+            self._submitting -= 1
+        if result.running is not None:
+            self._watcher.add(result.running)
+        elif result.done is Done.WAIT:
+            await self._wait(job, result)
+        elif result.done is Done.STOPPED:
+            self._stopped = True
+        elif result.over is not None:
+            await self._tell_over(result.over)
+        else:
+            await self._look_up(job.key)
+
+    async def _wait(self, job: Job, result: Result) -> None:
+        if result.budget and not len(self._watcher) and not self._submitting and not self._collecting:
+            await self._stages.stop("the budget does not hold another job")
+            self._stopped = True
+            return
+        self._again.append(job)
+        self._again_at = asyncio.get_running_loop().time() + min(result.seconds, 60.0)
+
+    async def _collect(self, job: Job, task: AsyncTask[Any] | None) -> None:
+        self._downloading += 1
+        try:
+            result = await self._stages.collect(job, task)
+        finally:
+            self._downloading -= 1
+        if result.over is not None and not job.part:
+            await self._tell_over(result.over)
+        elif result.over is None:
+            await self._look_up(job.key)
+
+    async def _told(self, looks: Sequence[tuple[Job, AsyncTask[Any], Look]]) -> None:
+        """The ledger knows what these looks showed."""
+        self._again_at = 0.0  # slots came free
+        for job, task, look in looks:
+            if look.state is JobState.READY:
+                ready = attrs.evolve(job, state=JobState.READY, cost=look.cost)
+                self._collecting.append((ready, task))
+            elif look.state is JobState.FAILED:
+                await self._look_up(job.key)
+        self._wake.set()
+
+    async def _look_up(self, key: str) -> None:
+        now = await self._ledger.get(self._run, key)
+        if now is not None and now.state.over:
+            await self._tell_over(now)
+
+    async def _tell_over(self, job: Job) -> None:
+        if not job.part:
+            await self._over(job)
+
+    async def _reconciling(self) -> None:
+        """Find out about doubts: those of an earlier process at once, for its lock proves that it is gone."""
+        while True:
+            try:
+                for job in await self._ledger.doubts(self._run, older_than=-math.inf):
+                    if job.key in self._in_hand:
+                        continue
+                    state = await self._stages.reconcile(job)
+                    await self._reconciled(job.key, state)
+            except AvatarKitError as error:
+                _logger.warning("doubts could not be looked into: %s", error)
+            await asyncio.sleep(_RECONCILE_EVERY)
+
+    async def _reconciled(self, key: str, state: JobState) -> None:
+        now = await self._ledger.get(self._run, key) if state is not JobState.INTENT else None
+        if now is None:
+            return
+        if now.state is JobState.RUNNING:
+            self._watcher.add(now)
+        elif now.state.over:
+            await self._tell_over(now)
+        self._wake.set()
+
+    # -- the end
+
+    async def _nothing_left(self) -> bool:
+        if not self._fed.is_set():
+            return False
+        counts = await self._ledger.counts(self._run)
+        run = await self._ledger.get_run(self._run)
+        self._stopped = run is None or run.state is not RunState.ACTIVE
+        moving = {JobState.INTENT, JobState.RUNNING, JobState.READY}
+        if not self._stopped:
+            moving.add(JobState.NEW)
+        # What is blocked moves only when a part does, which is then counted itself.
+        both = (*counts.jobs.items(), *counts.parts.items())
+        return not any(count for state, count in both if state in moving)

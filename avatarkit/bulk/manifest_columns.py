@@ -1,0 +1,424 @@
+"""What a manifest's columns mean, and rows made of their cells."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+
+from avatarkit import providers
+from avatarkit.bulk.manifest_csv import CELL_LIMIT
+from avatarkit.bulk.seen import Seen
+from avatarkit.bulk.specs import MEDIA, WORDS, Mistake, Row, content_key, spec_of
+from avatarkit.errors import InvalidRequest
+from avatarkit.models import Subtitle
+from avatarkit.protocol.plan import Capabilities
+from avatarkit.request import VideoRequest
+from avatarkit.transport.sources import is_url
+
+KEY_LIMIT = 200
+"""The longest key, in characters."""
+
+_MOST_NAMES = 2000
+_ALIKE = 0.8
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,30})?([eE][+-]?\d{1,2})?")
+# Spreadsheets write their own language's words.
+_YES = frozenset(
+    {
+        "true",
+        "t",
+        "yes",
+        "y",
+        "on",
+        "1",
+        "x",
+        "ok",
+        "✓",
+        "✔",
+        "是",
+        "是的",
+        "有",
+        "开",
+        "開",
+        "对",
+        "對",
+        "真",
+    }
+    | {
+        "wahr",
+        "ja",
+        "vrai",
+        "oui",
+        "verdadero",
+        "sí",
+        "si",
+        "vero",
+        "sì",
+        "sim",
+        "verdadeiro",
+        "истина",
+        "да",
+    }
+)
+_NO = frozenset(
+    {
+        "false",
+        "f",
+        "no",
+        "n",
+        "off",
+        "0",
+        "none",
+        "-",
+        "✗",
+        "✘",
+        "否",
+        "无",
+        "無",
+        "关",
+        "關",
+        "错",
+        "錯",
+        "假",
+        "不",
+    }
+    | {"falsch", "nein", "faux", "non", "falso", "não", "nao", "ложь", "нет", "没有"}
+)
+
+
+class Use(enum.Enum):
+    """What the cells of a column are for."""
+
+    WORD = "word"
+    MEDIA = "media"
+    SUBTITLES = "subtitles"
+    KEY = "key"
+    OPTION = "option"
+    OPTIONS = "options"
+    OTHER = "other"
+    NOTHING = "nothing"
+
+
+@attrs.frozen
+class Meaning:
+    """What one column is for: its use, the field's, option's or column's name, and the option's provider."""
+
+    use: Use
+    name: str
+    provider: str = ""
+    title: str = ""
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """What two columns must not both fill; ``("", "")`` when several may."""
+        return ("", "") if self.use in (Use.OTHER, Use.NOTHING, Use.OPTIONS) else (self.provider, self.name)
+
+
+_FIELDS: Mapping[str, Meaning] = {
+    **{name: Meaning(Use.WORD, name, title=name) for name in WORDS},
+    **{name: Meaning(Use.MEDIA, name, title=name) for name in MEDIA},
+    "subtitles": Meaning(Use.SUBTITLES, "subtitles", title="subtitles"),
+    "options": Meaning(Use.OPTIONS, "options", title="options"),
+    "key": Meaning(Use.KEY, "key", title="key"),
+}
+
+
+def plain_name(name: str) -> str:
+    """*name* as fields and options are spelt: ``" Avatar "`` is ``avatar``."""
+    return name.strip().strip("\ufeff").casefold().replace(" ", "_").replace("-", "_")
+
+
+class Columns:
+    """Tells what columns mean.
+
+    Args:
+        capabilities: of the provider whose options may stand without its name before them.
+
+    """
+
+    def __init__(self, capabilities: Capabilities | None = None) -> None:
+        self._providers = providers.names()
+        self._own = capabilities.provider if capabilities is not None else ""
+        routes = capabilities.routes if capabilities is not None else ()
+        self._options = frozenset[str]().union(*(route.options for route in routes))
+        self._known: dict[str, tuple[Meaning, str]] = {}
+
+    def known(self, name: str) -> bool:
+        """Whether *name* is a field's or an option's."""
+        return self._exact(plain_name(name)) is not None
+
+    def meaning(self, name: str, present: Iterable[str] = ()) -> tuple[Meaning, str]:
+        """What the column *name* is for, and a message when it looks misspelt; it then has the meaning intended.
+
+        *present* are all columns: next to ``text`` a column ``text2`` is no misspelling.
+        """
+        found = self._known.get(name)
+        if found is None:
+            found = self._told(name, present)
+            if len(self._known) < _MOST_NAMES:
+                self._known[name] = found
+        return found
+
+    def _told(self, name: str, present: Iterable[str]) -> tuple[Meaning, str]:
+        title, plain = name.strip().strip("\ufeff"), plain_name(name)
+        if not title:
+            return Meaning(Use.NOTHING, ""), ""
+        exact = self._exact(plain)
+        other = Meaning(Use.OTHER, title[:200], title=title[:80])
+        if exact is not None or len(self._known) >= _MOST_NAMES or len(plain) > 80:
+            return exact or other, ""
+        near = self._near(plain, {plain_name(each) for each in present})
+        meaning = self._exact(near) if near else None
+        if meaning is None:
+            return other, ""
+        return attrs.evolve(meaning, title=title), f"no such column is known; is {near!r} meant?"
+
+    def _exact(self, plain: str) -> Meaning | None:
+        if plain in _FIELDS:
+            return _FIELDS[plain]
+        provider, dot, option = plain.partition(".")
+        if dot and option and provider in self._providers:
+            if provider == self._own and option not in self._options:
+                return None
+            return Meaning(Use.OPTION, option, provider, plain)
+        return Meaning(Use.OPTION, plain, self._own, plain) if plain in self._options else None
+
+    def _near(self, plain: str, present: set[str]) -> str:
+        provider, dot, option = plain.partition(".")
+        if dot:
+            owners = difflib.get_close_matches(provider, self._providers, 1, _ALIKE)
+            owner = owners[0] if owners else ""
+            if owner and owner == self._own:
+                matches = difflib.get_close_matches(option, sorted(self._options), 1, _ALIKE)
+                option = matches[0] if matches else option
+            near = f"{owner}.{option}" if owner else ""
+        else:
+            candidates = [*_FIELDS, *sorted(self._options)]
+            near = next(iter(difflib.get_close_matches(plain, candidates, 1, _ALIKE)), "")
+        return "" if near in present else near
+
+
+class Builder:
+    """Makes rows of cells, and sees that their keys are unique.
+
+    Args:
+        columns: what the columns mean.
+        base: where relative paths begin; None leaves them as they are.
+        strict: whether every value is looked at: a program may give what no file can hold.
+
+    """
+
+    def __init__(self, columns: Columns, base: Path | None, *, strict: bool = False) -> None:
+        self._strict = strict
+        self._columns = columns
+        self._base = None if base is None else os.fspath(base.absolute())
+        self._keys = Seen()
+        self._repeats: dict[str, int] = {}
+        self._files = _material_options()
+
+    def row(self, cells: Iterable[tuple[Meaning, Any]], line: int) -> Row | list[Mistake]:
+        """One row, or everything wrong with it."""
+        values: dict[str, Any] = {}
+        columns: dict[str, str] = {}
+        options: dict[str, dict[str, Any]] = {}
+        wrong: list[Mistake] = []
+        for meaning, value in cells:
+            if value is None or value == "":
+                continue
+            try:
+                use = meaning.use
+                if use is Use.WORD:
+                    values[meaning.name] = _text(value)
+                elif use is Use.OTHER:
+                    columns[meaning.name] = _shown(value)
+                elif use is Use.OPTION:
+                    options.setdefault(meaning.provider, {})[meaning.name] = _option(value)
+                elif use is Use.OPTIONS:
+                    self._merge(options, value)
+                elif use is not Use.NOTHING:
+                    values[meaning.name] = _field_value(use, value)
+            except ValueError as error:
+                wrong.append(Mistake(line=line, column=meaning.title, message=str(error)))
+        if wrong:
+            return wrong
+        if options:
+            values["options"] = options
+        key = values.pop("key", "")
+        return self.finished(VideoRequest(**values), key, columns, line)
+
+    def finished(
+        self, request: VideoRequest, key: str, columns: Mapping[str, str], line: int
+    ) -> Row | list[Mistake]:
+        """*request* as a row with a unique key and paths that hold everywhere."""
+        try:
+            key = self._unique(key, request)
+            row = Row(key=key, request=self._placed(request), columns=columns, line=line)
+            if self._strict or request.options:
+                spec_of(row)
+        except InvalidRequest as error:
+            return [mistake_of(text, line) for text in error.problems]
+        return row
+
+    def _unique(self, key: str, request: VideoRequest) -> str:
+        if key:
+            if not self._keys.add(key):
+                raise InvalidRequest(f"key: {key[:80]!r} stands in an earlier row, unique keys allowed")
+            return key
+        made = content_key(request)
+        if self._keys.add(made):
+            return made
+        while True:
+            count = self._repeats[made] = self._repeats.get(made, 1) + 1
+            if self._keys.add(f"{made}-{count}"):
+                return f"{made}-{count}"
+
+    def _placed(self, request: VideoRequest) -> VideoRequest:
+        changes: dict[str, Any] = {}
+        for name in MEDIA:
+            value = getattr(request, name)
+            if value is not None and isinstance(value, str | os.PathLike):
+                changes[name] = self._place(os.fspath(value))
+        for provider in self._files.keys() & request.options.keys() if request.options else ():
+            options = request.options[provider]
+            for name in self._files[provider] & options.keys():
+                value = options[name]
+                if isinstance(value, str | os.PathLike):
+                    placed = {**options, name: self._place(os.fspath(value))}
+                    changes["options"] = {**changes.get("options", request.options), provider: placed}
+        return attrs.evolve(request, **changes) if changes else request
+
+    def _place(self, path: Any) -> Any:
+        if self._base is None or is_url(path) or "://" in path or path[:5].lower() == "data:":
+            return path
+        return os.path.normpath(os.path.join(self._base, path)) if "\0" not in path else path  # noqa: PTH118
+
+    def _merge(self, options: dict[str, dict[str, Any]], value: Any) -> None:
+        found = _loaded(value) if isinstance(value, str) else value
+        if not isinstance(found, Mapping):
+            raise ValueError("a JSON object of arguments by provider allowed")
+        for name, given in found.items():
+            meaning, _ = self._columns.meaning(str(name))
+            if isinstance(given, Mapping) and (meaning.use is not Use.OPTION):
+                options.setdefault(str(name), {}).update(given)
+            elif meaning.use is Use.OPTION:
+                options.setdefault(meaning.provider, {})[meaning.name] = given
+            else:
+                raise ValueError(f"{str(name)[:40]!r} found, a provider with its arguments allowed")
+
+
+def _material_options() -> Mapping[str, frozenset[str]]:
+    """Options that name a file, by provider: what its operations take as material besides the request's own."""
+    found = {}
+    for name in providers.names():
+        part = providers.part(name, "generate")
+        options = frozenset[str]().union(*(route.options for route in part.CAPABILITIES.routes))
+        found[name] = options & frozenset[str]().union(*part.MEDIA.values())
+    return {name: files for name, files in found.items() if files}
+
+
+def _text(value: Any) -> str:
+    if value.__class__ is not str:
+        value = _as_text(value)
+    if len(value) > CELL_LIMIT:
+        raise ValueError(f"{len(value):,} characters found, at most {CELL_LIMIT:,} allowed")
+    if "\0" in value:
+        raise ValueError("character U+0000 found, only text that can be sent allowed")
+    text: str = value.strip()
+    return text
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 64:
+        return str(value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise ValueError(f"{type(value).__name__} found, text allowed")
+    return str(value)
+
+
+def _field_value(use: Use, value: Any) -> Any:
+    if use is Use.SUBTITLES:
+        return _subtitles(value)
+    text = _text(value)
+    return _key(text) if use is Use.KEY else text
+
+
+def _key(text: str) -> str:
+    if text.startswith("@"):
+        raise ValueError("a text that begins with @ found, another one allowed")
+    if len(text) > KEY_LIMIT:
+        raise ValueError(f"{len(text):,} characters found, at most {KEY_LIMIT} allowed")
+    if not text.isprintable():
+        raise ValueError("a character that cannot be printed found, none allowed")
+    return text
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value) if not isinstance(value, int) else _text(value)
+    try:
+        text = orjson.dumps(value, default=str).decode()
+    except TypeError:
+        raise ValueError(f"{type(value).__name__} found, plain data allowed") from None
+    return _text(text)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return orjson.loads(_text(text))
+    except ValueError:
+        raise ValueError("text that is no JSON found, a JSON object allowed") from None
+
+
+def _option(value: Any) -> Any:
+    """An option's value: numbers, true, false and JSON are what they look like; all else is text."""
+    if not isinstance(value, str):
+        return value
+    text = _text(value)
+    if text.casefold() in ("true", "false"):
+        return text.casefold() == "true"
+    if _NUMBER.fullmatch(text) or text[:1] in ('"', "[", "{"):
+        try:
+            return orjson.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _subtitles(value: Any) -> bool | Subtitle:
+    if isinstance(value, bool | Subtitle):
+        return value
+    if isinstance(value, str):
+        word = _text(value).casefold()
+        if word in _YES or word in _NO:
+            return word in _YES
+        value = _loaded(value) if word.startswith("{") else value
+    if isinstance(value, int | float) and value in (0, 1):
+        return bool(value)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{str(value)[:40]!r} found, true, false or a JSON object allowed")
+    names = {each.name for each in attrs.fields(Subtitle)}
+    unknown = sorted(str(name)[:40] for name in value if name not in names)
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} found, {', '.join(sorted(names))} allowed")
+    return Subtitle(**value)
+
+
+def mistake_of(problem: str, line: int) -> Mistake:
+    """A problem as checks write it, ``field: figure found, figure allowed``, as a mistake of its column."""
+    field, colon, rest = problem.partition(": ")
+    if not colon or not field.replace("_", "").replace(".", "").isalnum():
+        return Mistake(line=line, column="", message=problem)
+    return Mistake(line=line, column=field, message=rest)

@@ -1,0 +1,217 @@
+"""Moves that add jobs, hand them out and show them. No I/O."""
+
+# ruff: noqa: S608 - statements are put together from constants of ours; every value is a parameter
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from avatarkit.bulk.moves import (
+    COLUMNS,
+    LOCK_RUN,
+    Move,
+    names,
+    pieces,
+    to_job,
+    to_micros,
+)
+from avatarkit.bulk.moves_parts import parts_lost
+from avatarkit.bulk.records import Added, Counts, Job, JobState, NewJob
+from avatarkit.errors import ConfigurationError
+
+_LOST = frozenset({"failed", "abandoned", "cancelled"})
+_PREFIXED = ", ".join(f"jobs.{name}" for name in COLUMNS.split(", "))
+
+
+def add(run: str, jobs: Sequence[NewJob]) -> Move[Added]:
+    """Add jobs; those whose key is there are left alone."""
+    # Parts that end now are waited for, or wait: a dependant added in between would never hear of it.
+    rows = yield LOCK_RUN, {"run": run}
+    if not rows:
+        raise ConfigurationError(f"there is no run {run}")
+    parts = yield from _parts(run, jobs)
+    fresh: dict[str, int] = {}
+    for piece in pieces(jobs):
+        fresh.update((yield from _insert(run, piece, parts)))
+    seen: dict[str, bytes] = {}
+    again: list[NewJob] = []
+    dependants: list[tuple[int, NewJob]] = []
+    for job in jobs:
+        if job.key in fresh and job.key not in seen:
+            seen[job.key] = job.spec
+            if job.needs:
+                dependants.append((fresh[job.key], job))
+        else:
+            again.append(job)
+    if dependants:
+        yield from _link(dependants, {**{key: at[0] for key, at in parts.items()}, **fresh}, parts)
+    changed = yield from _changed(run, again, seen)
+    return Added(new=len(seen), known=len(again), changed=changed)
+
+
+def _parts(run: str, jobs: Sequence[NewJob]) -> Move[dict[str, tuple[int, str]]]:
+    """The parts the jobs need and the ledger has, by key: number and state."""
+    wanted = dict.fromkeys(key for job in jobs for key in job.needs)
+    known: dict[str, tuple[int, str]] = {}
+    for piece in pieces(list(wanted)):
+        params: dict[str, Any] = {"run": run}
+        given = names("key", piece, params)
+        rows = yield f"SELECT key, seq, state FROM jobs WHERE run = :run AND key IN ({given})", params
+        known.update({key: (seq, state) for key, seq, state in rows})
+    missing = wanted.keys() - known.keys() - {job.key for job in jobs}
+    if missing:
+        raise ConfigurationError(
+            f"{len(missing)} parts are needed that were never added: {min(missing)} …",
+            hint="Add parts before the jobs that need them, or with them.",
+        )
+    return known
+
+
+def _insert(
+    run: str, jobs: Sequence[NewJob], parts: Mapping[str, tuple[int, str]]
+) -> Move[list[tuple[str, int]]]:
+    params: dict[str, Any] = {"run": run}
+    values = []
+    for n, job in enumerate(jobs):
+        lacking = sum(parts.get(key, (0, ""))[1] != "done" for key in dict.fromkeys(job.needs))
+        values.append(f"(:run, :k{n}, :p{n}, :s{n}, :l{n}, :e{n}, :b{n}, {{now}})")
+        params[f"k{n}"] = job.key
+        params[f"p{n}"] = int(job.part)
+        params[f"s{n}"] = "blocked" if lacking else "new"
+        params[f"l{n}"] = lacking
+        params[f"e{n}"] = to_micros(job.estimate)
+        params[f"b{n}"] = job.spec
+    rows = yield (
+        (
+            "INSERT INTO jobs (run, key, part, state, pending, estimate, spec, created)"
+            f" VALUES {', '.join(values)} ON CONFLICT (run, key) DO NOTHING RETURNING key, seq"
+        ),
+        params,
+    )
+    return [(key, seq) for key, seq in rows]
+
+
+def _link(
+    dependants: Sequence[tuple[int, NewJob]],
+    numbers: Mapping[str, int],
+    parts: Mapping[str, tuple[int, str]],
+) -> Move[None]:
+    """Write down who needs what; who needs a part that is lost already fails at once."""
+    pairs = [(numbers[key], seq) for seq, job in dependants for key in dict.fromkeys(job.needs)]
+    for piece in pieces(pairs):
+        params: dict[str, Any] = {}
+        for n, (part, seq) in enumerate(piece):
+            params[f"p{n}"], params[f"j{n}"] = part, seq
+        values = ", ".join(f"(:p{n}, :j{n})" for n in range(len(piece)))
+        yield f"INSERT INTO needs (part, job) VALUES {values} ON CONFLICT (part, job) DO NOTHING", params
+    lost = {key: parts[key] for _, job in dependants for key in job.needs if key in parts}
+    for key, (seq, state) in lost.items():
+        if state in _LOST:
+            yield from parts_lost([(seq, key)], "failed" if state == "cancelled" else state)
+
+
+def _changed(run: str, again: Sequence[NewJob], seen: Mapping[str, bytes]) -> Move[tuple[str, ...]]:
+    """Keys, among those that were there, whose spec is another now."""
+    specs = {job.key: seen[job.key] for job in again if job.key in seen}
+    for piece in pieces([job.key for job in again if job.key not in seen]):
+        params: dict[str, Any] = {"run": run}
+        given = names("key", piece, params)
+        rows = yield f"SELECT key, spec FROM jobs WHERE run = :run AND key IN ({given})", params
+        specs.update(rows)
+    return tuple(dict.fromkeys(job.key for job in again if specs[job.key] != job.spec))
+
+
+# New ones go out in the order they were added; of the running ones, who has waited longest for a look comes first.
+_TAKE = f"""WITH picked AS MATERIALIZED (
+        SELECT seq AS number FROM jobs WHERE run = :run AND state = :state AND due <= {{now}} {{active}}
+        ORDER BY {{order}} LIMIT :most {{skip_locked}})
+    UPDATE jobs SET due = {{now}} + :seconds FROM picked WHERE jobs.seq = picked.number AND jobs.state = :state
+    RETURNING {_PREFIXED}"""
+_ACTIVE = "AND EXISTS (SELECT 1 FROM runs WHERE id = :run AND state = 'active')"
+_TAKE_ANY = _TAKE.replace("{active}", "").replace("{order}", "due, seq")
+_TAKE_NEW = _TAKE.replace("{active}", _ACTIVE).replace("{order}", "seq")
+
+
+def take(run: str, state: JobState, most: int, *, seconds: float) -> Move[list[Job]]:
+    """Hand out jobs that are due; no new ones of a run that does not submit."""
+    rows = yield (
+        _TAKE_NEW if state is JobState.NEW else _TAKE_ANY,
+        {"run": run, "state": state.value, "most": most, "seconds": float(seconds)},
+    )
+    return sorted(map(to_job, rows), key=lambda job: job.seq)
+
+
+# With something due now, the least of all need not be looked for among a million.
+_OF_STATE = "FROM jobs WHERE run = :run AND state = '{state}' {active}"
+_DUE = f"""coalesce((SELECT due {_OF_STATE} AND due <= {{{{now}}}} ORDER BY seq LIMIT 1),
+    (SELECT min(due) {_OF_STATE}))"""
+_NEXT_DUE = "SELECT " + ", ".join(
+    _DUE.format(state=state, active=_ACTIVE if state == "new" else "")
+    for state in ("new", "running", "ready")
+)
+
+
+def next_due(run: str) -> Move[float | None]:
+    """When there is something to take."""
+    rows = yield _NEXT_DUE, {"run": run}
+    return min((due for due in rows[0] if due is not None), default=None)
+
+
+_GET = f"SELECT {COLUMNS} FROM jobs WHERE run = :run AND key = :key"
+
+
+def get(run: str, key: str) -> Move[Job | None]:
+    """One job."""
+    rows = yield _GET, {"run": run, "key": key}
+    return to_job(rows[0]) if rows else None
+
+
+_SOME = f"SELECT {COLUMNS} FROM jobs WHERE run = :run AND state = :state AND seq > :after ORDER BY seq LIMIT :most"
+# Written so that no index on "run" is taken for it: the jobs lie in the order of "seq".
+_ALL = f"SELECT {COLUMNS} FROM jobs WHERE run || '' = :run AND seq > :after ORDER BY seq LIMIT :most"
+
+
+def select(run: str, states: Sequence[JobState] = (), *, after: int = 0, most: int = 1000) -> Move[list[Job]]:
+    """Jobs and parts in the order they were added."""
+    params: dict[str, Any] = {"run": run, "after": after, "most": most}
+    if not states:
+        rows = yield _ALL, params
+        return [to_job(row) for row in rows]
+    found: list[tuple[Any, ...]] = []
+    for state in dict.fromkeys(states):  # each by itself comes out of the index in order
+        found += yield _SOME, {**params, "state": state.value}
+    return [to_job(row) for row in sorted(found)[:most]]
+
+
+_PARTS_OF = f"""SELECT {_PREFIXED} FROM jobs AS mine JOIN needs ON needs.job = mine.seq
+    JOIN jobs ON jobs.seq = needs.part WHERE mine.run = :run AND mine.key = :key ORDER BY jobs.seq"""
+
+
+def parts_of(run: str, key: str) -> Move[Mapping[str, Job]]:
+    """The parts a job needs, by key."""
+    rows = yield _PARTS_OF, {"run": run, "key": key}
+    return {job.key: job for job in map(to_job, rows)}
+
+
+def counts(run: str) -> Move[Counts]:
+    """Where the run's jobs are."""
+    # Grouping by state and part would sort a million rows; the index is in the order of the states.
+    rows = yield "SELECT state, count(*), sum(part) FROM jobs WHERE run = :run GROUP BY state", {"run": run}
+    parts = {JobState(state): int(parts) for state, _, parts in rows if parts}
+    jobs = {JobState(state): many - int(parts) for state, many, parts in rows if many > parts}
+    return Counts(jobs=jobs, parts=parts)
+
+
+def unhand() -> Move[None]:
+    """Take back what was handed out, when nobody else can have it any more: leases, and jobs not touched since."""
+    yield "DELETE FROM leases", {}
+    for (run,) in (yield "SELECT id FROM runs", {}):
+        for state, due in (("new", "not_before"), ("running", "look_at"), ("ready", "not_before")):
+            yield (
+                (
+                    f"UPDATE jobs SET due = {due} WHERE run = :run AND state = :state AND due > {{now}}"
+                    f" AND due <> {due}"
+                ),
+                {"run": run, "state": state},
+            )

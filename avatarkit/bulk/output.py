@@ -1,0 +1,163 @@
+"""Results of a run into a folder or an object store, each exactly once, beside what lay there before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from avatarkit._version import __version__
+from avatarkit.bulk.naming import EXTENSIONS, NameTemplate
+from avatarkit.bulk.output_places import SIDECAR, Folder, Held, Owner, Place, StoreFolder
+from avatarkit.bulk.records import Job, RunSettings
+from avatarkit.bulk.specs import Row, request_to_json
+from avatarkit.errors import DownloadFailed, InvalidRequest
+from avatarkit.protocol.redact import scrub
+from avatarkit.transport.store_urls import is_store_url
+
+
+class Output:
+    """Where a run's videos go. Safe to be asked twice for one job, also by two workers.
+
+    Args:
+        out: a folder, which is made when it is missing; or a URL, ``s3://bucket/prefix``, ``oss://``, ``gs://``, ``az://``.
+        name: template of the files' names, see :class:`~avatarkit.bulk.naming.NameTemplate`.
+        provider: what ``{provider}`` stands for.
+        sidecar: whether each file gets a JSON file beside it that says what it is.
+        store: a store object of obstore's; *out* then is the prefix in it.
+
+    Raises:
+        ConfigurationError, MissingExtra: the template is wrong, or the store cannot be used.
+
+    """
+
+    def __init__(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        name: str = "{key}",
+        provider: str = "",
+        sidecar: bool = False,
+        store: object | None = None,
+    ) -> None:
+        self.template = NameTemplate(name, provider)
+        self._provider = provider
+        self._sidecar = sidecar
+        remote = store is not None or is_store_url(out)
+        self._place: Place = StoreFolder(str(out), store) if remote else Folder(out, sidecar=sidecar)
+
+    @classmethod
+    def of(cls, settings: RunSettings) -> Output:
+        """What the settings of a run say."""
+        return cls(settings.out, name=settings.name, provider=settings.provider, sidecar=settings.sidecar)
+
+    async def put(self, artifact: Any, job: Job, row: Row) -> Mapping[str, Any]:
+        """Store *artifact*, the result of *job*, unless an earlier attempt did; gives the facts of the file.
+
+        An interrupted download is gone on with. The plain name is taken when nothing is there; else one with a suffix
+        made of run and key. Only this job's own file is ever replaced.
+
+        Returns:
+            ``file``: its name below *out*; ``bytes``; ``seconds``: the video's length, where the provider tells; ``sha256``
+            where it was computed; ``location`` in an object store.
+
+        Raises:
+            LinkExpired, DownloadFailed: it could not be fetched or stored; trying again may help.
+            ConfigurationError, MissingCredentials: the store cannot be used.
+
+        """
+        owner = Owner.of(job.run, job.key, job.task_id)
+        names = [
+            *self.template.names(row, run=job.run, extension=_extension(artifact)),
+            _last(owner, artifact),
+        ]
+        for name in names:
+            claim = await self._place.claim(name, owner)
+            if claim.held is Held.TAKEN:
+                continue
+            size, sha256 = claim.size, ""
+            if claim.held is not Held.THERE:
+                saved = await self._saved(artifact, name, owner, overwrite=claim.held is Held.OLDER)
+                if saved is None:
+                    continue
+                size, sha256 = saved
+            facts = self._facts(artifact, name, size, sha256)
+            if self._sidecar:
+                await self._place.write(f"{name}{SIDECAR}", self._described(artifact, job, row, facts))
+            return facts
+        raise DownloadFailed(f"every name for job {job.key[:80]!r} is taken, the last was {names[-1]}")
+
+    async def settled(self, job: Job, result: Mapping[str, Any]) -> None:
+        """The ledger knows the file now: drop the claim that was kept for a killed attempt. Never raises for it."""
+        name = result.get("file")
+        if isinstance(name, str) and name:
+            await self._place.release(name, Owner.of(job.run, job.key, job.task_id))
+
+    async def aclose(self) -> None:
+        """Let go of what is open."""
+        await self._place.aclose()
+
+    async def _saved(
+        self, artifact: Any, name: str, owner: Owner, *, overwrite: bool
+    ) -> tuple[int, str] | None:
+        """Size and hash of what was written; None when another's file appeared there meanwhile."""
+        try:
+            saved = await self._place.save(artifact, name, overwrite=overwrite)
+        except InvalidRequest as error:
+            claim = await self._place.claim(name, owner)
+            if claim.held is Held.FREE:
+                # It is being written by another worker, or the disk is full: later it may go.
+                raise DownloadFailed(str(error)) from None
+            if claim.held is not Held.TAKEN:
+                await self._place.release(name, owner)
+            return None
+        return saved.size, saved.sha256
+
+    def _facts(self, artifact: Any, name: str, size: int, sha256: str) -> dict[str, Any]:
+        facts: dict[str, Any] = {"file": name, "bytes": size}
+        if artifact.duration is not None:
+            facts["seconds"] = artifact.duration
+        if sha256:
+            facts["sha256"] = sha256
+        if location := self._place.location(name):
+            facts["location"] = location
+        return facts
+
+    def _described(self, artifact: Any, job: Job, row: Row, facts: Mapping[str, Any]) -> bytes:
+        document = {
+            "avatarkit": __version__,
+            "provider": self._provider,
+            "run": job.run,
+            "key": job.key,
+            "task_id": job.task_id,
+            "submitted_at": job.submitted_at,
+            "ended_at": job.ended_at,
+            "cost": artifact.cost,
+            **facts,
+            "request": request_to_json(row.request),
+            "columns": dict(row.columns),
+        }
+        return orjson.dumps(unsigned(document), option=orjson.OPT_INDENT_2)
+
+
+def unsigned(value: Any) -> Any:
+    """*value*, plain data, with every URL in it bare of its query, where signatures are."""
+    if isinstance(value, str):
+        return scrub(value) if "://" in value else value
+    if isinstance(value, Mapping):
+        return {name: unsigned(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [unsigned(each) for each in value]
+    return value
+
+
+def _extension(artifact: Any) -> str:
+    ending = str(artifact.url).partition("?")[0].rpartition(".")[2].lower()
+    return ending if ending in EXTENSIONS else "mp4"
+
+
+def _last(owner: Owner, artifact: Any) -> str:
+    """A name for when nothing else goes, such as where a file stands in a folder's way: results are not given up."""
+    return f"video-{owner.job}-{owner.task[:8]}.{_extension(artifact)}"

@@ -1,0 +1,162 @@
+"""From a wanted video to the jobs of a ledger: one for the video, and a shared one for each part it needs.
+
+A part is known by what it is made from: the operation, its arguments, and the content of local files. So 500 videos
+with one picture clone one avatar, and a run that is started again finds the part that it has paid for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+
+from avatarkit import providers
+from avatarkit.bulk.records import Job, NewJob
+from avatarkit.errors import InvalidRequest
+from avatarkit.generation import all_capabilities
+from avatarkit.protocol.limits import TextRule
+from avatarkit.protocol.marks import mark_of, marked, plain
+from avatarkit.protocol.plan import Capabilities, Made, Step
+from avatarkit.protocol.step_json import step_from_json, step_to_json
+from avatarkit.request import VideoRequest
+from avatarkit.transport.sources import is_url
+
+PART = "@"
+"""How the key of a part begins; keys of videos do not."""
+
+_PIECE = 1 << 20
+
+
+@attrs.frozen
+class Ready:
+    """A job that can be submitted: its step, and what the parts made."""
+
+    step: Step
+    made: Mapping[int, Mapping[str, Any]]
+
+
+class Planner:
+    """Plans the jobs of one provider. Keeps hashes of local files, so that each is read once."""
+
+    def __init__(self, provider: str) -> None:
+        self._generation = providers.part(provider, "generate")
+        self._others = all_capabilities()
+        self._hashes: dict[tuple[str, int, int], str] = {}
+        self._titles: TextRule | None = getattr(providers.part(provider, "limits"), "TITLE", None)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the provider can make."""
+        found: Capabilities = self._generation.CAPABILITIES
+        return found
+
+    def steps(self, request: VideoRequest) -> tuple[Step, ...]:
+        """The steps to the video.
+
+        Raises:
+            InvalidRequest, UnsupportedOperation: as :meth:`AsyncClient.generate`.
+
+        """
+        found: tuple[Step, ...] = self._generation.plan(request, others=self._others).steps
+        return found
+
+    def jobs(self, key: str, request: VideoRequest, spec: bytes) -> list[NewJob]:
+        """The parts and the job that make *request*; *spec* is its row as JSON.
+
+        Reads local files that parts are made from, once each.
+
+        Raises:
+            InvalidRequest, UnsupportedOperation: it cannot be made; a file is missing; the key is none.
+
+        """
+        if not key or key.startswith(PART):
+            raise InvalidRequest(f"key: {key[:40]!r} found, a text that does not begin with {PART} allowed")
+        steps = self.steps(request)
+        parts = [self._part(step) for step in steps[:-1]]
+        keys = [part.key for part in parts]
+        return [
+            *parts,
+            NewJob(
+                key=key,
+                spec=b'{"parts":' + orjson.dumps(keys) + b',"row":' + spec + b"}",
+                needs=tuple(keys),
+                estimate=self._generation.estimate(request),
+            ),
+        ]
+
+    def _part(self, step: Step) -> NewJob:
+        if any(isinstance(value, Made) for value in step.arguments.values()):
+            raise InvalidRequest(f"{step.operation} needs another part, which bulk runs do not do")
+        body = orjson.dumps({"step": step_to_json(step)}, option=orjson.OPT_SORT_KEYS)
+        files = "".join(self._content(value) for value in step.arguments.values())
+        digest = hashlib.sha256(body + files.encode()).hexdigest()[:20]
+        return NewJob(key=f"{PART}{step.operation}:{digest}", spec=body, part=True)
+
+    def _content(self, value: Any) -> str:
+        if not isinstance(value, str | os.PathLike) or is_url(value):
+            return ""
+        path = Path(value)
+        try:
+            facts = path.stat()
+            if not path.is_file():
+                return ""
+        except (OSError, ValueError):
+            return ""  # a text, or a file that the preflight will miss
+        place = (str(path.absolute()), facts.st_size, facts.st_mtime_ns)
+        known = self._hashes.get(place)
+        if known is None:
+            digest = hashlib.sha256()
+            with path.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+            known = self._hashes[place] = digest.hexdigest()
+        return known
+
+    def ready(self, job: Job, request: VideoRequest | None, parts: Mapping[str, Job]) -> Ready:
+        """What submitting *job* takes.
+
+        Raises:
+            InvalidRequest, UnsupportedOperation: it cannot be made (any more).
+
+        """
+        if job.part:
+            return Ready(step_from_json(orjson.loads(job.spec)["step"]), {})
+        assert request is not None
+        made = {at: parts[key].result for at, key in enumerate(part_keys(job.spec))}
+        return Ready(self.steps(request)[-1], made)
+
+    def name(self, job: Job, step: Step, attempt: int) -> tuple[Step, str]:
+        """*step* and the name it is sent with: one that tells this attempt from every other.
+
+        A title of the user's gets a mark where the provider can be searched for it; an external id of the user's stays.
+        """
+        mark = mark_of(job.run, job.key, attempt)
+        given = step.arguments.get(step.named_by) if step.named_by else None
+        if given is None or not self.capabilities.searchable or step.named_by != "title":
+            return step, plain(mark)
+        title = marked(str(given), mark)
+        if self._titles is not None and self._titles.max_chars and len(title) > self._titles.max_chars:
+            return step, plain(mark)
+        return attrs.evolve(step, arguments={**step.arguments, "title": title}), title
+
+
+def part_keys(spec: bytes) -> list[str]:
+    """The keys of the parts that a video's job needs, in the order of its steps."""
+    keys: list[str] = orjson.loads(spec).get("parts", [])
+    return keys
+
+
+def row_bytes(spec: bytes) -> bytes:
+    """The row as JSON, out of a video's job."""
+    return orjson.dumps(orjson.loads(spec)["row"])
+
+
+def estimate_of(jobs: Iterable[NewJob]) -> float | None:
+    """What *jobs* are expected to cost together; None when nothing is known of any."""
+    known = [job.estimate for job in jobs if job.estimate is not None]
+    return sum(known) if known else None

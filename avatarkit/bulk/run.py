@@ -1,0 +1,371 @@
+"""A bulk run on one machine: jobs in, outcomes out, and a ledger between them.
+
+Nothing is submitted before every row was read and found good. What an earlier process left is gone on with: that is all
+there is to resuming.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from avatarkit.bulk.journal import LedgerUploads, open_ledger
+from avatarkit.bulk.ledger import Ledger
+from avatarkit.bulk.local import Concurrency, LocalDriver
+from avatarkit.bulk.manifest import Item, read_manifest
+from avatarkit.bulk.output import Output
+from avatarkit.bulk.planning import Planner
+from avatarkit.bulk.records import Job, JobState, NewJob, Run, RunSettings
+from avatarkit.bulk.specs import Mistake, Row, spec_of
+from avatarkit.bulk.stages import Sink, Stages
+from avatarkit.errors import AvatarKitError, ConfigurationError, InvalidRequest, UnsupportedOperation
+from avatarkit.transport.clock import in_thread
+
+if TYPE_CHECKING:
+    from avatarkit.client import AsyncClient
+
+Jobs = str | os.PathLike[str] | Iterable[Item]
+"""Where jobs come from: a manifest's path, or anything that yields requests, rows or mappings."""
+
+_BATCH = 500
+_MOST_MISTAKES = 1000
+_WAITING = 1000  # outcomes that wait for whoever takes them
+
+
+@attrs.frozen(kw_only=True)
+class JobOutcome:
+    """What became of one job.
+
+    Attributes:
+        key: the job's key.
+        state: ``done``, ``failed``, ``held``, ``abandoned`` or ``cancelled``; ``new`` and ``blocked`` for what a run
+            that stopped did not submit.
+        file: where the video lies: a path, or an object's URL.
+        cost: what it cost in the provider's unit, where the provider says.
+        duration: seconds of the video, where the provider says.
+        seconds: from its acceptance to its end at the provider, where known.
+        error: why not: ``type``, ``message``, ``code``, ``reason``.
+        token: of the task, where there is one: ``client.task(token)``.
+        earlier: whether it came to its end before this process.
+
+    """
+
+    key: str
+    state: JobState
+    file: str = ""
+    cost: float | None = None
+    duration: float | None = None
+    seconds: float | None = None
+    error: Mapping[str, Any] = attrs.field(factory=dict)
+    token: str = ""
+    earlier: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the video is there."""
+        return self.state is JobState.DONE
+
+
+def outcome_of(job: Job, *, earlier: bool = False) -> JobOutcome:
+    """*job* as its outcome."""
+    took = None
+    if job.submitted_at is not None and job.ended_at is not None:
+        took = max(0.0, job.ended_at - job.submitted_at)
+    duration = job.result.get("duration")
+    return JobOutcome(
+        key=job.key,
+        state=job.state,
+        file=str(job.result.get("file", "")),
+        cost=job.cost,
+        duration=None if duration is None else float(duration),
+        seconds=took,
+        error=job.error if job.state is not JobState.DONE else {},
+        token=job.token,
+        earlier=earlier,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class BulkOptions:
+    """How a run is done.
+
+    Attributes:
+        out: folder or object-store URL that gets the files.
+        name: template of their names: ``{key}``, ``{title}``, ``{row}``, ``{provider}`` or any column.
+        sidecar: whether each file gets a JSON file with its facts beside it.
+        budget: the most to spend, in the provider's unit; what a job may cost is set aside before it is submitted.
+        default_cost: what a job is taken to cost where no price is published.
+        retries: how often a job that failed by the provider's fault is submitted again; each is billed.
+        max_failures: failures in a row after which the run submits no more; 0: never.
+        submits: uploads and submissions at once.
+        downloads: downloads at once.
+        run: name of the run in the ledger.
+        base: the folder where relative paths begin; None is the manifest's own.
+
+    """
+
+    out: str | os.PathLike[str] = "."
+    name: str = "{key}"
+    sidecar: bool = False
+    budget: float | None = None
+    default_cost: float | None = None
+    retries: int = 2
+    max_failures: int = 20
+    submits: int = 16
+    downloads: int = 8
+    run: str = "main"
+    base: str | os.PathLike[str] | None = None
+
+
+class BulkRun:
+    """One run, in this process.
+
+    Args:
+        client: whose account pays.
+        jobs: a manifest's path, or anything that yields jobs; None goes on with what the ledger has.
+        journal: the ledger's file, a PostgreSQL address, or an open ledger, which is left open.
+        options: how.
+        sink: where videos go, in place of ``options.out``.
+
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        jobs: Jobs | None,
+        journal: str | os.PathLike[str] | Ledger,
+        options: BulkOptions,
+        *,
+        sink: Sink | None = None,
+    ) -> None:
+        self._client = client
+        self._jobs = jobs
+        self._journal = journal
+        self.options = options
+        self._sink = sink
+        self._fed = asyncio.Event()
+        self._queue: asyncio.Queue[JobOutcome | None] = asyncio.Queue(_WAITING)
+        self._told: set[str] = set()
+        self._driver: LocalDriver | None = None
+        self.ledger: Ledger | None = None
+        self.run: Run | None = None
+
+    async def __aenter__(self) -> BulkRun:
+        own = isinstance(self._journal, str | os.PathLike)
+        self.ledger = await open_ledger(self._journal) if own else self._journal  # type: ignore[arg-type, assignment]
+        try:
+            await self._open(self.ledger)  # type: ignore[arg-type]
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        self._client.uploads.store = None
+        if self.ledger is not None and isinstance(self._journal, str | os.PathLike):
+            await self.ledger.aclose()
+
+    async def _open(self, ledger: Ledger) -> None:
+        options = self.options
+        settings = RunSettings(
+            provider=self._client.spec.name,
+            account=self._client.account_id,
+            budget=options.budget,
+            out=str(options.out),
+            name=options.name,
+            sidecar=options.sidecar,
+            retries=options.retries,
+            max_failures=options.max_failures,
+            manifest=str(self._jobs) if isinstance(self._jobs, str | os.PathLike) else "",
+            default_cost=options.default_cost,
+        )
+        self.run = await ledger.open_run(options.run, settings)
+        if self._client.max_running is not None:
+            await ledger.set_limits(settings.account, most_running=self._client.max_running)
+        self._client.uploads.store = LedgerUploads(ledger, settings.account)
+
+    def stop(self) -> None:
+        """Submit no more; :meth:`outcomes` ends when what is under way was taken down. A later run goes on."""
+        if self._driver is not None:
+            self._driver.stop()
+
+    # -- feeding
+
+    async def feed(self) -> int:
+        """Read, plan and check every job and add it to the ledger; gives how many there are. Nothing is submitted.
+
+        Raises:
+            InvalidRequest: with every mistake found (the first 1,000), each with its line and column.
+            ConfigurationError: the manifest cannot be read.
+
+        """
+        assert self.ledger is not None
+        assert self.run is not None
+        if self._jobs is None:
+            self._fed.set()
+            return 0
+        digest = await in_thread(_digest, self._jobs)
+        account, name = self.run.settings.account, f"manifest:{self.run.id}"
+        if digest:
+            known = await self.ledger.recall(account, name, younger_than=float("inf"))
+            if known is not None and known.get("digest") == digest:
+                self._fed.set()
+                return int(known.get("rows", 0))
+        rows = await self._add_all()
+        if digest:
+            await self.ledger.remember(account, name, {"digest": digest, "rows": rows})
+        self._fed.set()
+        return rows
+
+    async def _add_all(self) -> int:
+        assert self.ledger is not None
+        assert self.run is not None
+        assert self._jobs is not None
+        base = None if self.options.base is None else Path(self.options.base)
+        planner = Planner(self._client.spec.name)
+        items = read_manifest(self._jobs, base=base, capabilities=planner.capabilities)
+        with_line = "{row" in self.options.name
+        mistakes: list[Mistake] = []
+        rows = 0
+        while batch := await in_thread(_batch, items):
+            jobs = await in_thread(_plan, planner, batch, mistakes, with_line)
+            if jobs and not mistakes:
+                added = await self.ledger.add(self.run.id, jobs)
+                mistakes += [_changed(key) for key in added.changed]
+            rows += len(batch)
+            if len(mistakes) >= _MOST_MISTAKES:
+                break
+        if mistakes:
+            raise InvalidRequest([str(mistake) for mistake in mistakes[:_MOST_MISTAKES]])
+        return rows
+
+    # -- outcomes
+
+    async def outcomes(self) -> AsyncGenerator[JobOutcome, None]:
+        """Feed, run, and give every job's outcome as it comes; those of an earlier process first."""
+        assert self.ledger is not None
+        assert self.run is not None
+        await self.feed()
+        async for outcome in self._ended(earlier=True):
+            yield outcome
+        driver = self._driver = self._make_driver(self.ledger, self.run)
+        running = asyncio.get_running_loop().create_task(self._drive(driver))
+        try:
+            while (ended := await self._queue.get()) is not None:
+                yield ended
+            await running
+            async for outcome in self._ended(earlier=False):
+                yield outcome
+        finally:
+            driver.stop()
+            if not running.done():
+                await self._finish(running)
+
+    async def _finish(self, running: asyncio.Task[None]) -> None:
+        """Let the driver end; nobody takes outcomes any more, so they must not stop it."""
+        while not running.done():
+            getting = asyncio.ensure_future(self._queue.get())
+            await asyncio.wait((running, getting), return_when=asyncio.FIRST_COMPLETED)
+            getting.cancel()
+        with contextlib.suppress(AvatarKitError):
+            await running
+
+    async def _drive(self, driver: LocalDriver) -> None:
+        try:
+            await driver.run()
+        finally:
+            await self._queue.put(None)
+
+    def _make_driver(self, ledger: Ledger, run: Run) -> LocalDriver:
+        stages = Stages(
+            client=self._client,
+            ledger=ledger,
+            run=run,
+            sink=self._sink if self._sink is not None else Output.of(run.settings),
+            planner=Planner(run.settings.provider),
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        concurrency = Concurrency(submits=self.options.submits, downloads=self.options.downloads)
+        return LocalDriver(stages, concurrency=concurrency, over=self._over, fed=self._fed)
+
+    async def _over(self, job: Job) -> None:
+        if job.key not in self._told:
+            self._told.add(job.key)
+            await self._queue.put(outcome_of(job))
+
+    async def _ended(self, *, earlier: bool) -> AsyncIterator[JobOutcome]:
+        """Jobs that are over and were not told of: of an earlier process, or ended with a part that they needed."""
+        assert self.ledger is not None
+        assert self.run is not None
+        after = 0
+        over = tuple(state for state in JobState if state.over)
+        while jobs := await self.ledger.select(self.run.id, over, after=after):
+            after = jobs[-1].seq
+            for job in jobs:
+                if not job.part and job.key not in self._told:
+                    self._told.add(job.key)
+                    yield outcome_of(job, earlier=earlier)
+
+
+def _digest(jobs: Jobs) -> str:
+    """What tells this manifest from a changed one; ``""`` when it is no file."""
+    if not isinstance(jobs, str | os.PathLike):
+        return ""
+    digest = hashlib.sha256()
+    try:
+        with Path(jobs).open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the manifest {os.fspath(jobs)} cannot be read: {error.strerror or error}"
+        ) from None
+    return digest.hexdigest()
+
+
+def _batch(items: Iterator[Row | Mistake]) -> list[Row | Mistake]:
+    found: list[Row | Mistake] = []
+    for item in items:
+        found.append(item)
+        if len(found) >= _BATCH:
+            break
+    return found
+
+
+def _plan(
+    planner: Planner,
+    batch: list[Row | Mistake],
+    mistakes: list[Mistake],
+    with_line: bool,  # noqa: FBT001
+) -> list[NewJob]:
+    jobs: list[NewJob] = []
+    for item in batch:
+        if isinstance(item, Mistake):
+            mistakes.append(item)
+            continue
+        try:
+            jobs += planner.jobs(item.key, item.request, spec_of(item, with_line=with_line))
+        except InvalidRequest as error:
+            mistakes += [Mistake(line=item.line, column="", message=problem) for problem in error.problems]
+        except UnsupportedOperation as error:
+            mistakes.append(Mistake(line=item.line, column="", message=str(error)))
+    return jobs
+
+
+def _changed(key: str) -> Mistake:
+    return Mistake(
+        line=0,
+        column="key",
+        message=f"{key!r} is in the ledger with another content; give the changed job another key",
+    )

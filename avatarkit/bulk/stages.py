@@ -1,0 +1,311 @@
+"""The stages of a job, each short and safe to run twice: submit, collect, reconcile.
+
+``submit`` is the only place of a bulk run that may spend money. It writes an intent before the request can leave, and
+whoever finds an intent never sends: the reconciler owns it. Looking at running jobs is in ``bulk/watch.py``.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from avatarkit.bulk.gate import LedgerGate, NotNow, error_facts
+from avatarkit.bulk.ledger import Ledger
+from avatarkit.bulk.planning import Planner, row_bytes
+from avatarkit.bulk.records import Job, JobState, Look, Opened, Run, RunState
+from avatarkit.bulk.specs import Row, row_of
+from avatarkit.chain import kept, perform
+from avatarkit.errors import (
+    AuthenticationError,
+    AvatarKitError,
+    BadRequest,
+    ConfigurationError,
+    EntitlementError,
+    InsufficientCredits,
+    InvalidRequest,
+    NotFound,
+    SubmissionInDoubt,
+    TaskFailed,
+    UnsupportedOperation,
+)
+from avatarkit.models import FailureReason, Finding, Kind
+from avatarkit.protocol.plan import Step
+from avatarkit.settings import CallOptions
+from avatarkit.task import AsyncTask, snapshot_of
+
+if TYPE_CHECKING:
+    from avatarkit.client import AsyncClient
+
+_logger = logging.getLogger("avatarkit")
+_STOPPING = (InsufficientCredits, AuthenticationError, EntitlementError)
+_COLLECT_TRIES = 8
+_RETRY = 5.0  # seconds before what failed on this side is tried again; doubles
+_LONGEST_RETRY = 600.0
+_ABSENT_APART = 30.0  # seconds between two looks that have to agree that a submission made nothing
+
+
+class Sink(Protocol):
+    """Where finished videos go."""
+
+    async def put(self, artifact: Any, job: Job, row: Row) -> Mapping[str, Any]:
+        """Store *artifact* whole; gives the facts of the file. Safe to run twice for one job."""
+        ...
+
+
+class Done(enum.Enum):
+    """What came of a stage."""
+
+    MOVED = "moved"
+    """The job is in another state, or was already."""
+    WAIT = "wait"
+    """Not now; the job is as it was."""
+    STOPPED = "stopped"
+    """The run does not submit any more."""
+
+
+@attrs.frozen
+class Result:
+    """What came of a stage.
+
+    Attributes:
+        seconds: to wait before it is tried again.
+        budget: whether it is the budget that has to be waited for.
+        running: the job, when it is running now.
+        over: the job, when it is known to have come to its end.
+
+    """
+
+    done: Done
+    seconds: float = 0.0
+    budget: bool = False
+    running: Job | None = None
+    over: Job | None = None
+
+
+@attrs.define(eq=False, kw_only=True)
+class Stages:
+    """The stages for one run on one client.
+
+    Attributes:
+        owner: who does it, for people.
+    """
+
+    client: AsyncClient
+    ledger: Ledger
+    run: Run
+    sink: Sink
+    planner: Planner
+    owner: str = ""
+
+    # -- submit
+
+    async def submit(self, job: Job) -> Result:
+        """Submit *job*, if it is still new. Billed."""
+        if job.state is not JobState.NEW:
+            return Result(Done.MOVED)
+        settings = self.run.settings
+        cost = job.estimate if job.estimate is not None else settings.default_cost
+        gate = LedgerGate(self.ledger, job, cost=cost or 0.0, retries=settings.retries, owner=self.owner)
+        try:
+            parts = {} if job.part else await self.ledger.parts_of(job.run, job.key)
+            ready = self.planner.ready(job, None if job.part else row_of(row_bytes(job.spec)).request, parts)
+            step, name = self.planner.name(job, ready.step, job.attempt + 1)
+            options = CallOptions(gate=gate, retries=0)
+            answer = await perform(self.client, step, ready.made, name=name, options=options)
+        except NotNow as shut:
+            return self._not_now(shut)
+        except AvatarKitError as error:
+            return await self._not_submitted(job, gate, error)
+        if step.makes is None:
+            await self._answered(job, gate, step, answer)
+            return Result(Done.MOVED)
+        if not gate.token:
+            return Result(Done.MOVED)
+        running = attrs.evolve(job, state=JobState.RUNNING, attempt=gate.attempt, token=gate.token)
+        return Result(Done.MOVED, running=running)
+
+    def _not_now(self, shut: NotNow) -> Result:
+        answer = shut.answer
+        if answer.opened is Opened.NOT_YOURS:
+            return Result(Done.MOVED)
+        if answer.opened is Opened.STOPPED:
+            return Result(Done.STOPPED)
+        return Result(Done.WAIT, max(0.05, answer.seconds), budget=answer.opened is Opened.BUDGET)
+
+    async def _not_submitted(self, job: Job, gate: LedgerGate, error: AvatarKitError) -> Result:
+        """The ledger knows already what became of a request that went out; here is what it means for the run."""
+        if isinstance(error, _STOPPING):
+            await self.stop(f"{type(error).__name__}: {error}")
+            return Result(Done.STOPPED)
+        if gate.opened:
+            if not isinstance(error, SubmissionInDoubt):
+                await self._stop_after_failures()
+            return Result(Done.MOVED)
+        facts = error_facts(error)
+        if isinstance(
+            error, InvalidRequest | UnsupportedOperation | ConfigurationError | BadRequest | NotFound
+        ):
+            await self.ledger.fail(job.run, job.key, job.attempt, error=facts)
+            await self._stop_after_failures()
+            return Result(Done.MOVED)
+        # An upload or a staging that did not work: nothing was billed, and it may work later.
+        return await self._postpone(job, JobState.NEW, facts)
+
+    async def _postpone(self, job: Job, state: JobState, facts: Mapping[str, Any]) -> Result:
+        if job.tries >= max(self.run.settings.retries, _COLLECT_TRIES):
+            await self.ledger.fail(job.run, job.key, job.attempt, error=facts)
+            await self._stop_after_failures()
+            return Result(Done.MOVED)
+        pause = min(_RETRY * 2.0**job.tries, _LONGEST_RETRY)
+        now = await self.ledger.now()
+        await self.ledger.postpone(job.run, job.key, state, not_before=now + pause, error=facts, counts=True)
+        return Result(Done.MOVED)
+
+    async def _answered(self, job: Job, gate: LedgerGate, step: Step, answer: Any) -> None:
+        result = {**kept(step, answer), "operation": step.operation}
+        cost = getattr(answer, "cost", None)
+        await self.ledger.finish(
+            job.run, job.key, gate.attempt, result=result, cost=cost, from_states=(JobState.INTENT,)
+        )
+
+    async def stop(self, reason: str) -> None:
+        """Have the run submit no more; what is running is still collected."""
+        _logger.warning("run %s submits no more: %s", self.run.id, reason)
+        await self.ledger.set_run_state(self.run.id, RunState.STOPPED, reason[:500])
+
+    async def _stop_after_failures(self) -> None:
+        most = self.run.settings.max_failures
+        now = await self.ledger.get_run(self.run.id) if most else None
+        if now is not None and now.state is RunState.ACTIVE and now.failures_in_row >= most:
+            await self.stop(f"{now.failures_in_row} jobs in a row failed")
+
+    # -- what a look showed
+
+    def task_of(self, job: Job) -> AsyncTask[Any]:
+        """The handle of a running job. Sends nothing."""
+        return self.client.task(job.token)
+
+    async def look_of(self, job: Job, task: AsyncTask[Any], error: BaseException | None) -> Look | None:
+        """What is to be told to the ledger of *task*, which ended or which the provider refuses to show with *error*.
+
+        None when nothing is known that ends it.
+        """
+        if isinstance(error, AuthenticationError):
+            return None
+        if error is not None:
+            return Look(key=job.key, attempt=job.attempt, state=JobState.FAILED, error=error_facts(error))
+        snapshot = snapshot_of(task)
+        if snapshot is None or not snapshot.status.terminal:
+            return None
+        try:
+            await task.wait(0.0)
+        except TaskFailed as failed:
+            return await self._failed(job, failed, snapshot.cost)
+        return Look(key=job.key, attempt=job.attempt, state=JobState.READY, cost=snapshot.cost)
+
+    async def _failed(self, job: Job, failed: TaskFailed, cost: float | None) -> Look:
+        facts = error_facts(failed)
+        again = failed.reason is FailureReason.PROVIDER_FAULT and job.tries < self.run.settings.retries
+        if not again:
+            return Look(key=job.key, attempt=job.attempt, state=JobState.FAILED, error=facts, cost=cost)
+        pause = min(_RETRY * 2.0**job.tries, _LONGEST_RETRY)
+        return Look(
+            key=job.key,
+            attempt=job.attempt,
+            state=JobState.NEW,
+            error=facts,
+            cost=cost,
+            not_before=await self.ledger.now() + pause,
+        )
+
+    async def settle(self, looks: list[Look]) -> list[str]:
+        """Tell the ledger; gives the keys that are ready to be collected."""
+        ready = await self.ledger.settle(self.run.id, looks)
+        if any(look.state is JobState.FAILED for look in looks):
+            await self._stop_after_failures()
+        return ready
+
+    # -- collect
+
+    async def collect(self, job: Job, task: AsyncTask[Any] | None = None) -> Result:
+        """Fetch what *job* made and record it: a file for a video, an id for a part. Free, safe to run twice."""
+        if job.state is not JobState.READY:
+            return Result(Done.MOVED)
+        task = task if task is not None else self.task_of(job)
+        try:
+            if not task.done:
+                await task.refresh()
+            if not task.done:  # the provider took its word back
+                return await self._postpone(
+                    job, JobState.READY, {"type": "NotDone", "message": "not done yet"}
+                )
+            artifact = await task.wait(0.0)
+            cost = getattr(artifact, "cost", None)
+            if task.kind in (Kind.AVATAR, Kind.VOICE):
+                result: Mapping[str, Any] = {"id": artifact.id, "kind": task.kind.value}
+            else:
+                row = row_of(row_bytes(job.spec))
+                result = await self.sink.put(artifact, job, row)
+        except TaskFailed as failed:
+            await self.ledger.fail(job.run, job.key, job.attempt, error=error_facts(failed))
+            return Result(Done.MOVED)
+        except AvatarKitError as error:
+            facts = {**error_facts(error), "token": job.token}
+            return await self._postpone(job, JobState.READY, facts)
+        if not await self.ledger.finish(job.run, job.key, job.attempt, result=result, cost=cost):
+            return Result(Done.MOVED)
+        over = attrs.evolve(job, state=JobState.DONE, result=result, cost=cost)
+        return Result(Done.MOVED, over=over)
+
+    # -- reconcile
+
+    async def reconcile(self, job: Job) -> JobState:
+        """Find out what became of an intent whose outcome is not known; gives the state it has now. Free."""
+        ticket = job.ticket
+        if ticket is None:
+            return await self._hold(job, "nothing is known of what was sent")
+        try:
+            found = await self.client.reconcile(ticket)
+        except AvatarKitError as error:
+            _logger.info("job %s could not be looked up: %s", job.key, error)
+            return JobState.INTENT
+        if found.finding is Finding.FOUND and found.token:
+            return await self._adopt(job, found.token)
+        if found.finding is Finding.FOUND and found.artifact_id and job.part:
+            result = {"id": found.artifact_id}
+            await self.ledger.finish(
+                job.run, job.key, job.attempt, result=result, from_states=(JobState.INTENT,)
+            )
+            return JobState.DONE
+        if found.finding is Finding.ABSENT:
+            return await self._absent(job, found.explanation)
+        if found.later:
+            return JobState.INTENT
+        return await self._hold(job, found.explanation, found.candidates)
+
+    async def _adopt(self, job: Job, token: str) -> JobState:
+        task = self.client.task(token)
+        now = await self.ledger.now()
+        await self.ledger.adopt(job.run, job.key, job.attempt, task_id=task.id, token=token, look_at=now)
+        return JobState.RUNNING
+
+    async def _absent(self, job: Job, explanation: str) -> JobState:
+        now = await self.ledger.now()
+        since = await self.ledger.absent(job.run, job.key, job.attempt)
+        # Two lists have to agree, and the second one must be younger than any request that may still be on its way.
+        if now - since < _ABSENT_APART or now < job.send_by + self.client.submit_seconds:
+            return JobState.INTENT
+        facts = {"type": "Absent", "message": explanation}
+        await self.ledger.put_back(job.run, job.key, job.attempt, error=facts, not_before=now)
+        return JobState.NEW
+
+    async def _hold(self, job: Job, why: str, candidates: tuple[str, ...] = ()) -> JobState:
+        facts: dict[str, Any] = {"type": "InDoubt", "message": why}
+        if candidates:
+            facts["candidates"] = list(candidates[:20])
+        await self.ledger.hold(job.run, job.key, job.attempt, error=facts)
+        return JobState.HELD

@@ -1,0 +1,125 @@
+"""Running jobs: looked at through the client's poll hub, settled in batches.
+
+A waiting job costs a record of the hub and a future; there is no coroutine and no timer of its own. What the looks show
+is told to the ledger many at a time, for a round of looks ends many tasks at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from avatarkit.bulk.records import Job, Look
+from avatarkit.bulk.stages import Stages
+from avatarkit.errors import AuthenticationError, AvatarKitError, InvalidHandle
+from avatarkit.task import AsyncTask, end_of
+
+_logger = logging.getLogger("avatarkit")
+_MOST = 500  # looks told at once
+_PATIENCE = 30.0  # seconds until a task that the provider would not show is asked for again
+
+Ended = tuple[Job, AsyncTask[Any], BaseException | None]
+
+
+class Watcher:
+    """Looks at running jobs on one event loop.
+
+    Args:
+        stages: the run's stages.
+        told: called with what the ledger was told, and the handles of the jobs meant.
+
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        told: Callable[[Sequence[tuple[Job, AsyncTask[Any], Look]]], Awaitable[None]],
+    ) -> None:
+        self._stages = stages
+        self._told = told
+        self._ended: deque[Ended] = deque()
+        self._futures: dict[str, asyncio.Future[bool]] = {}
+        self._wake = asyncio.Event()
+        self._busy = False
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is watched and nothing is left to be told."""
+        return not self._futures and not self._ended and not self._busy
+
+    def add(self, job: Job) -> None:
+        """Look at *job* until it ends."""
+        if job.key in self._futures:
+            return
+        try:
+            task = self._stages.task_of(job)
+        except InvalidHandle as error:
+            # Another account's, or damaged: the hub cannot look, so the ledger must not believe that it does.
+            _logger.error("job %s cannot be looked at: %s", job.key, error)
+            return
+        self._watch(job, task)
+
+    def _watch(self, job: Job, task: AsyncTask[Any]) -> None:
+        future = self._futures[job.key] = end_of(task)
+        future.add_done_callback(partial(self._over, job, task))
+
+    def _over(self, job: Job, task: AsyncTask[Any], future: asyncio.Future[bool]) -> None:
+        self._futures.pop(job.key, None)
+        if future.cancelled():
+            return
+        self._ended.append((job, task, future.exception()))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tell the ledger what ended, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._ended:
+                self._busy = True
+                try:
+                    await self._tell([self._ended.popleft() for _ in range(min(_MOST, len(self._ended)))])
+                finally:
+                    self._busy = False
+
+    async def _tell(self, ended: list[Ended]) -> None:
+        looks: list[tuple[Job, AsyncTask[Any], Look]] = []
+        for job, task, error in ended:
+            look = await self._stages.look_of(job, task, error)
+            if look is not None:
+                looks.append((job, task, look))
+            else:
+                await self._unknown(job, task, error)
+        if not looks:
+            return
+        try:
+            await self._stages.settle([look for _, _, look in looks])
+        except AvatarKitError as error:
+            # The ledger's trouble (a full disk, a database that is away) must not lose what was seen.
+            _logger.warning("what was seen could not be written down, and will be again: %s", error)
+            self._ended.extend(ended)
+            asyncio.get_running_loop().call_later(5.0, self._wake.set)
+            return
+        await self._told(looks)
+
+    async def _unknown(self, job: Job, task: AsyncTask[Any], error: BaseException | None) -> None:
+        if isinstance(error, AuthenticationError):
+            await self._stages.stop(f"{type(error).__name__}: {error}")
+        asyncio.get_running_loop().call_later(_PATIENCE, self._again, job, task)
+
+    def _again(self, job: Job, task: AsyncTask[Any]) -> None:
+        if job.key not in self._futures and not self._stages.client.closed:
+            self._watch(job, task)
+
+    def close(self) -> None:
+        """Stop looking."""
+        for future in list(self._futures.values()):
+            future.cancel()
+        self._futures.clear()
