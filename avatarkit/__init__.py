@@ -8,6 +8,7 @@ Where things are, from the ground up; imports run downwards only::
     transport/                           sockets, files, clocks: limits, submissions, the poll hub, transfers
     task  artifacts  client              the handle, its results, what all clients share
     providers/<name>/client              the vendor's client: AsyncHiFly …
+    pool                                 several accounts as one
     sandbox/  studio/                    the vendors' wire protocol on a local server, with real videos
     _bridge  _sync/                      the blocking twins: HiFly … (generated)
     testing/  cli/                       for tests of your own; the command line
@@ -24,6 +25,7 @@ from avatarkit._version import __version__
 
 if TYPE_CHECKING:
     from avatarkit._sync.artifacts import Audio, Video
+    from avatarkit._sync.pool import Pool
     from avatarkit._sync.providers.guiji.client import Guiji
     from avatarkit._sync.providers.hifly.client import HiFly
     from avatarkit._sync.providers.kling.client import Kling
@@ -99,11 +101,14 @@ if TYPE_CHECKING:
         UploadSlot,
         Voice,
     )
+    from avatarkit.pool import AsyncPool
+    from avatarkit.protocol.plan import Capabilities
     from avatarkit.providers.guiji.client import AsyncGuiji
     from avatarkit.providers.hifly.client import AsyncHiFly
     from avatarkit.providers.kling.client import AsyncKling
     from avatarkit.providers.yunapi.client import AsyncYunApi
     from avatarkit.providers.yunapi.models import CreateVoice, Script, UseVoice
+    from avatarkit.request import VideoRequest
     from avatarkit.sandbox.local import AsyncSandbox
     from avatarkit.settings import CallOptions, Polling, RateLimit, RetryPolicy, Timeouts
     from avatarkit.task import AsyncTask
@@ -140,6 +145,7 @@ __all__ = [
     "AsyncGuiji",
     "AsyncHiFly",
     "AsyncKling",
+    "AsyncPool",
     "AsyncSandbox",
     "AsyncTask",
     "AsyncVideo",
@@ -153,6 +159,7 @@ __all__ = [
     "BytesMoved",
     "CallOptions",
     "CapLearned",
+    "Capabilities",
     "ClientClosed",
     "ClientOptions",
     "ConfigurationError",
@@ -188,6 +195,7 @@ __all__ = [
     "ObjectStaging",
     "Page",
     "Polling",
+    "Pool",
     "ProgressHook",
     "ProviderError",
     "ProviderFault",
@@ -226,6 +234,7 @@ __all__ = [
     "UploadedFile",
     "UseVoice",
     "Video",
+    "VideoRequest",
     "Voice",
     "WaitTimeout",
     "WouldDeadlock",

@@ -41,7 +41,7 @@ class AsyncPool:
     files are uploaded to each account that gets a request with them.
 
     Example:
-        async with AsyncPool([AsyncHiFly(token=a), AsyncHiFly(token=b), AsyncKling(key, secret)]) as pool:
+        async with AsyncPool([AsyncHiFly(token=a), AsyncHiFly(token=b), AsyncKling()]) as pool:
             task = await pool.generate(VideoRequest(image="face.png", audio="speech.mp3"))
             video = await task.wait()
 

@@ -24,6 +24,9 @@ class Chain(Task[Video]):
     It is used as any other task. Its token resumes in the middle; it holds what is still to be sent (texts, ids, paths
     of local files), so it is longer than a plain one. Once the last step is submitted, ``to_token()`` gives that step's
     plain token. Each step is billed by itself.
+
+    A token is a baton: one process at a time may go on with it. Guiji is asked whether another one has submitted the
+    next step already, unless the video has a title of your own; HiFly has no way to tell.
     """
 
     __slots__ = ()
@@ -88,7 +91,7 @@ class Chain(Task[Video]):
 
         Raises:
             ProviderError, TransportError: the look failed, or the next step was refused; a later call tries again.
-            SubmissionInDoubt: the next step may have been accepted; the chain has ended.
+            SubmissionInDoubt: the next step may have been accepted. It is not sent again; a later call looks for it.
         """
         return self._lease.run(self._async.refresh, options=options)
 
@@ -100,7 +103,8 @@ class Chain(Task[Video]):
 
         Raises:
             TaskFailed, WaitTimeout, ProviderError: as for every task; ``error.token`` goes on with the chain.
-            SubmissionInDoubt: a later step may have been accepted; the chain has ended and carries the ticket.
+            SubmissionInDoubt: a later step may have been accepted; carries the ticket. It is not sent again: a later
+                wait goes on when the provider shows it, and else raises this again.
         """
         result: Video = self._obtain(self._async.wait, timeout)
         return result

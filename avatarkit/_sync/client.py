@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -16,11 +17,13 @@ from avatarkit.protocol.plan import Capabilities
 from avatarkit.request import VideoRequest
 from avatarkit.settings import CallOptions
 from avatarkit.transport.account import Account, DetachedSubmission
+from avatarkit.transport.uploads_cache import UploadCache
 
 if TYPE_CHECKING:
     from avatarkit._sync.artifacts import Video
     from avatarkit._sync.chain import Chain
     from avatarkit._sync.task import Task
+    from avatarkit.bulk.run import JobOutcome, Jobs
 
 __all__ = ["Client", "Resource"]
 
@@ -122,9 +125,81 @@ class Client(Blocking):
         """Whether material and limits are checked locally, unless a call says otherwise."""
         return self._async.preflight
 
+    @property
+    def uploads(self) -> UploadCache:
+        """What was uploaded lately, by content."""
+        return self._async.uploads
+
+    @property
+    def submit_seconds(self) -> float:
+        """The most seconds that one billed request and its answer take."""
+        return self._async.submit_seconds
+
     def new_name(self) -> tuple[str, float]:
         """A fresh unique name, and the time now, seconds since 1970."""
         return self._async.new_name()
+
+    def bulk(
+        self,
+        jobs: Jobs | None,
+        *,
+        journal: str | os.PathLike[str],
+        out: str | os.PathLike[str] = ".",
+        name: str = "{key}",
+        sidecar: bool = False,
+        budget: float | None = None,
+        default_cost: float | None = None,
+        retries: int = 2,
+        max_failures: int = 20,
+        submits: int = 16,
+        downloads: int = 8,
+        run: str = "main",
+        base: str | os.PathLike[str] | None = None,
+    ) -> Iterator[JobOutcome]:
+        """Make a video of every job, and give each one's outcome as it comes. **Billed**, each job once.
+
+        The journal makes it safe to be killed at any moment: started again with the same journal, the run goes on, and
+        gives the outcomes of what had ended before, too. Every job is read and checked before the first is submitted.
+        What may have been accepted without an answer is looked up where the provider can be asked, else held for you
+        (``avatarkit bulk doubts``); it is never sent again by itself. Leaving the loop early stops submitting.
+
+        Args:
+            jobs: a manifest's path (CSV, JSON lines, Parquet), or anything that yields :class:`VideoRequest` objects,
+                mappings of its fields, or ``(key, request)`` pairs; None goes on with what the journal has. Material
+                has to be paths and URLs.
+            journal: file of the run's ledger, or a PostgreSQL address (extra ``postgres``).
+            out: folder or object-store URL that gets the videos.
+            name: template of their names: ``{key}``, ``{title}``, ``{row}``, ``{provider}`` or any column.
+            sidecar: whether each video gets a JSON file with its facts beside it.
+            budget: the most to spend, in the provider's unit; what a job may cost is set aside before it is submitted.
+            default_cost: what a job is taken to cost where no price is published.
+            retries: how often a job that failed by the provider's fault is submitted again; each time is billed.
+            max_failures: failures in a row after which nothing more is submitted; 0: never.
+            submits: uploads and submissions at once.
+            downloads: downloads at once.
+            run: name of the run in the journal.
+            base: the folder where relative paths of material begin; None is the manifest's own.
+
+        Raises:
+            InvalidRequest: rows are wrong; every mistake is listed with its line and column. Nothing was submitted.
+            ConfigurationError: the journal is in use, belongs to another account, or cannot be read or written.
+        """
+        return self._lease.iterate(
+            self._async.bulk,
+            jobs,
+            journal=journal,
+            out=out,
+            name=name,
+            sidecar=sidecar,
+            budget=budget,
+            default_cost=default_cost,
+            retries=retries,
+            max_failures=max_failures,
+            submits=submits,
+            downloads=downloads,
+            run=run,
+            base=base,
+        )
 
     def guard_of(self, operation: str) -> Guard:
         """What helps to find a lost submission of *operation* again."""

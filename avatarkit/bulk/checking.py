@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from avatarkit import providers
-from avatarkit.bulk.manifest_columns import mistake_of
+from avatarkit.bulk.manifest_cells import mistake_of
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.bulk.seen import Seen
 from avatarkit.bulk.specs import MEDIA, Mistake, Row
@@ -167,9 +167,7 @@ class _Checker:
 
     async def look(self, batch: list[Row | Mistake]) -> None:
         """Look at some rows."""
-        planned: list[tuple[Row, Plan, list[_Use]] | list[Mistake]] = []
-        for row in batch:
-            planned.append([row] if isinstance(row, Mistake) else self._planned(row))
+        planned = [[row] if isinstance(row, Mistake) else self._planned(row) for row in batch]
         uses = itertools.chain.from_iterable(each[2] for each in planned if isinstance(each, tuple))
         problems = await self._files.problems(uses)
         for row, each in zip(batch, planned, strict=True):

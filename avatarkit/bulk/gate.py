@@ -65,7 +65,7 @@ class LedgerGate:
     Attributes:
         opened: whether an intent was written.
         outcome: what became of the latest send.
-        token: of the accepted task.
+        token, task_id: of the accepted task.
 
     """
 
@@ -78,7 +78,7 @@ class LedgerGate:
         self.attempt = job.attempt
         self.opened = False
         self.outcome: Outcome | None = None
-        self.token = ""
+        self.token = self.task_id = ""
 
     async def open(self, ticket: Ticket) -> float | None:
         """Write the intent; raises NotNow when the ledger does not let it go out."""
@@ -118,7 +118,7 @@ class LedgerGate:
             await self._refused(error, facts)
 
     async def _accepted(self, task_id: str, token: str) -> None:
-        self.token = token
+        self.token, self.task_id = token, task_id
         now = await self._ledger.now()
         taken = await self._ledger.accepted(
             self._job.run, self._job.key, self.attempt, task_id=task_id, token=token, look_at=now

@@ -69,6 +69,7 @@ class LocalDriver:
         self._in_hand: set[str] = set()
         self._again: deque[Job] = deque()
         self._again_at = 0.0
+        self._free: int | None = None
         self._collecting: deque[tuple[Job, AsyncTask[Any] | None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._submitting = self._downloading = 0
@@ -140,20 +141,28 @@ class LocalDriver:
         return submitted or collected
 
     async def _fill_submits(self) -> bool:
-        room = self._concurrency.submits - self._submitting
+        room = min(self._concurrency.submits - self._submitting, self._allowed())
         if self._stopped or room <= 0:
             return False
-        jobs: list[Job] = []
-        if self._again:
-            if asyncio.get_running_loop().time() < self._again_at:
-                return False  # no slot, no turn: more jobs would only wait beside these
-            jobs = [self._again.popleft() for _ in range(min(room, len(self._again)))]
-        elif room >= self._concurrency.submits // 2 or not self._submitting:
-            jobs = await self._ledger.take(self._run, JobState.NEW, room, seconds=_LEASE)
+        jobs = [self._again.popleft() for _ in range(min(room, len(self._again)))]
+        if len(jobs) < room and (room >= self._concurrency.submits // 2 or not self._submitting):
+            jobs += await self._ledger.take(self._run, JobState.NEW, room - len(jobs), seconds=_LEASE)
+        started = 0
         for job in jobs:
             if job.key not in self._in_hand:
                 self._start(job, self._submit(job))
+                started += 1
+        if self._free is not None:
+            self._free -= started
         return bool(jobs)
+
+    def _allowed(self) -> int:
+        """How many submissions may be tried now: once the ledger said "wait", as many as tasks have ended since."""
+        if self._free is None:
+            return self._concurrency.submits
+        if self._free <= 0 and asyncio.get_running_loop().time() >= self._again_at:
+            self._free = 1  # something else than an end of ours may have made room
+        return self._free
 
     async def _fill_downloads(self) -> bool:
         room = self._concurrency.downloads - self._downloading
@@ -201,6 +210,8 @@ class LocalDriver:
             self._submitting -= 1
         if result.running is not None:
             self._watcher.add(result.running)
+            if self._free == 0 and self._again_at <= asyncio.get_running_loop().time():
+                self._free = 2  # it was only tried, and it went well: there is more room than was thought
         elif result.done is Done.WAIT:
             await self._wait(job, result)
         elif result.done is Done.STOPPED:
@@ -216,6 +227,7 @@ class LocalDriver:
             self._stopped = True
             return
         self._again.append(job)
+        self._free = 0
         self._again_at = asyncio.get_running_loop().time() + min(result.seconds, 60.0)
 
     async def _collect(self, job: Job, task: AsyncTask[Any] | None) -> None:
@@ -231,7 +243,8 @@ class LocalDriver:
 
     async def _told(self, looks: Sequence[tuple[Job, AsyncTask[Any], Look]]) -> None:
         """The ledger knows what these looks showed."""
-        self._again_at = 0.0  # slots came free
+        if self._free is not None:
+            self._free += len(looks)
         for job, task, look in looks:
             if look.state is JobState.READY:
                 ready = attrs.evolve(job, state=JobState.READY, cost=look.cost)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import difflib
 import enum
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-import orjson
 
 from avatarkit import providers
-from avatarkit.bulk.manifest_csv import CELL_LIMIT
+from avatarkit.bulk.manifest_cells import (
+    key_cell,
+    loaded_cell,
+    mistake_of,
+    option_cell,
+    shown_cell,
+    subtitles_cell,
+    text_cell,
+)
 from avatarkit.bulk.seen import Seen
 from avatarkit.bulk.specs import MEDIA, WORDS, Mistake, Row, content_key, spec_of
 from avatarkit.errors import InvalidRequest
@@ -23,74 +29,8 @@ from avatarkit.protocol.plan import Capabilities
 from avatarkit.request import VideoRequest
 from avatarkit.transport.sources import is_url
 
-KEY_LIMIT = 200
-"""The longest key, in characters."""
-
 _MOST_NAMES = 2000
 _ALIKE = 0.8
-_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,30})?([eE][+-]?\d{1,2})?")
-# Spreadsheets write their own language's words.
-_YES = frozenset(
-    {
-        "true",
-        "t",
-        "yes",
-        "y",
-        "on",
-        "1",
-        "x",
-        "ok",
-        "✓",
-        "✔",
-        "是",
-        "是的",
-        "有",
-        "开",
-        "開",
-        "对",
-        "對",
-        "真",
-    }
-    | {
-        "wahr",
-        "ja",
-        "vrai",
-        "oui",
-        "verdadero",
-        "sí",
-        "si",
-        "vero",
-        "sì",
-        "sim",
-        "verdadeiro",
-        "истина",
-        "да",
-    }
-)
-_NO = frozenset(
-    {
-        "false",
-        "f",
-        "no",
-        "n",
-        "off",
-        "0",
-        "none",
-        "-",
-        "✗",
-        "✘",
-        "否",
-        "无",
-        "無",
-        "关",
-        "關",
-        "错",
-        "錯",
-        "假",
-        "不",
-    }
-    | {"falsch", "nein", "faux", "non", "falso", "não", "nao", "ложь", "нет", "没有"}
-)
 
 
 class Use(enum.Enum):
@@ -235,11 +175,11 @@ class Builder:
             try:
                 use = meaning.use
                 if use is Use.WORD:
-                    values[meaning.name] = _text(value)
+                    values[meaning.name] = text_cell(value)
                 elif use is Use.OTHER:
-                    columns[meaning.name] = _shown(value)
+                    columns[meaning.name] = shown_cell(value)
                 elif use is Use.OPTION:
-                    options.setdefault(meaning.provider, {})[meaning.name] = _option(value)
+                    options.setdefault(meaning.provider, {})[meaning.name] = option_cell(value)
                 elif use is Use.OPTIONS:
                     self._merge(options, value)
                 elif use is not Use.NOTHING:
@@ -260,7 +200,7 @@ class Builder:
         try:
             key = self._unique(key, request)
             row = Row(key=key, request=self._placed(request), columns=columns, line=line)
-            if self._strict or request.options:
+            if self._strict or request.options or isinstance(request.subtitles, Subtitle):
                 spec_of(row)
         except InvalidRequest as error:
             return [mistake_of(text, line) for text in error.problems]
@@ -300,7 +240,7 @@ class Builder:
         return os.path.normpath(os.path.join(self._base, path)) if "\0" not in path else path  # noqa: PTH118
 
     def _merge(self, options: dict[str, dict[str, Any]], value: Any) -> None:
-        found = _loaded(value) if isinstance(value, str) else value
+        found = loaded_cell(value) if isinstance(value, str) else value
         if not isinstance(found, Mapping):
             raise ValueError("a JSON object of arguments by provider allowed")
         for name, given in found.items():
@@ -323,102 +263,8 @@ def _material_options() -> Mapping[str, frozenset[str]]:
     return {name: files for name, files in found.items() if files}
 
 
-def _text(value: Any) -> str:
-    if value.__class__ is not str:
-        value = _as_text(value)
-    if len(value) > CELL_LIMIT:
-        raise ValueError(f"{len(value):,} characters found, at most {CELL_LIMIT:,} allowed")
-    if "\0" in value:
-        raise ValueError("character U+0000 found, only text that can be sent allowed")
-    text: str = value.strip()
-    return text
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 64:
-        return str(value)
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, str):
-        raise ValueError(f"{type(value).__name__} found, text allowed")
-    return str(value)
-
-
 def _field_value(use: Use, value: Any) -> Any:
     if use is Use.SUBTITLES:
-        return _subtitles(value)
-    text = _text(value)
-    return _key(text) if use is Use.KEY else text
-
-
-def _key(text: str) -> str:
-    if text.startswith("@"):
-        raise ValueError("a text that begins with @ found, another one allowed")
-    if len(text) > KEY_LIMIT:
-        raise ValueError(f"{len(text):,} characters found, at most {KEY_LIMIT} allowed")
-    if not text.isprintable():
-        raise ValueError("a character that cannot be printed found, none allowed")
-    return text
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value) if not isinstance(value, int) else _text(value)
-    try:
-        text = orjson.dumps(value, default=str).decode()
-    except TypeError:
-        raise ValueError(f"{type(value).__name__} found, plain data allowed") from None
-    return _text(text)
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return orjson.loads(_text(text))
-    except ValueError:
-        raise ValueError("text that is no JSON found, a JSON object allowed") from None
-
-
-def _option(value: Any) -> Any:
-    """An option's value: numbers, true, false and JSON are what they look like; all else is text."""
-    if not isinstance(value, str):
-        return value
-    text = _text(value)
-    if text.casefold() in ("true", "false"):
-        return text.casefold() == "true"
-    if _NUMBER.fullmatch(text) or text[:1] in ('"', "[", "{"):
-        try:
-            return orjson.loads(text)
-        except ValueError:
-            return text
-    return text
-
-
-def _subtitles(value: Any) -> bool | Subtitle:
-    if isinstance(value, bool | Subtitle):
-        return value
-    if isinstance(value, str):
-        word = _text(value).casefold()
-        if word in _YES or word in _NO:
-            return word in _YES
-        value = _loaded(value) if word.startswith("{") else value
-    if isinstance(value, int | float) and value in (0, 1):
-        return bool(value)
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{str(value)[:40]!r} found, true, false or a JSON object allowed")
-    names = {each.name for each in attrs.fields(Subtitle)}
-    unknown = sorted(str(name)[:40] for name in value if name not in names)
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)} found, {', '.join(sorted(names))} allowed")
-    return Subtitle(**value)
-
-
-def mistake_of(problem: str, line: int) -> Mistake:
-    """A problem as checks write it, ``field: figure found, figure allowed``, as a mistake of its column."""
-    field, colon, rest = problem.partition(": ")
-    if not colon or not field.replace("_", "").replace(".", "").isalnum():
-        return Mistake(line=line, column="", message=problem)
-    return Mistake(line=line, column=field, message=rest)
+        return subtitles_cell(value)
+    text = text_cell(value)
+    return key_cell(text) if use is Use.KEY else text

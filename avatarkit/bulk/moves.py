@@ -29,7 +29,7 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 Move: TypeAlias = Generator[Statement, Rows, T]
 
 CHUNK = 200
-"""Rows that one statement is given at most."""
+"""Parameters that one statement is given at most: SQLite looks for each among all before it."""
 
 _MILLION = 1_000_000
 
@@ -49,15 +49,16 @@ def from_micros(amount: int | None) -> float | None:
 
 
 def to_text(value: Mapping[str, Any]) -> str:
-    """Plain data as it is kept. What is not plain becomes text: an odd value must not keep a failure from being recorded."""
+    """Plain data as it is kept. Odd values become text: they must not keep a failure from being recorded."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
         return json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
-def pieces(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
-    """*items* in runs of at most *size*."""
+def pieces(items: Sequence[T], width: int = 1) -> Iterator[Sequence[T]]:
+    """*items* in runs that fit one statement, with *width* parameters for each."""
+    size = max(1, CHUNK // width)
     for start in range(0, len(items), size):
         yield items[start : start + size]
 

@@ -169,7 +169,7 @@ def _settle_bill(ended: Sequence[_Ended]) -> Bill:
 
 
 def _apply(sql: str, rows: Sequence[tuple[Any, ...]]) -> Move[None]:
-    for piece in pieces(rows):
+    for piece in pieces(rows, len(rows[0]) if rows else 1):
         params: dict[str, Any] = {}
         values = ", ".join(f"({names(f'v{n}x', row, params)})" for n, row in enumerate(piece))
         changed((yield sql.format(values=values), params), len(piece))

@@ -32,7 +32,7 @@ def add(run: str, jobs: Sequence[NewJob]) -> Move[Added]:
         raise ConfigurationError(f"there is no run {run}")
     parts = yield from _parts(run, jobs)
     fresh: dict[str, int] = {}
-    for piece in pieces(jobs):
+    for piece in pieces(jobs, 6):
         fresh.update((yield from _insert(run, piece, parts)))
     seen: dict[str, bytes] = {}
     again: list[NewJob] = []
@@ -99,7 +99,7 @@ def _link(
 ) -> Move[None]:
     """Write down who needs what; who needs a part that is lost already fails at once."""
     pairs = [(numbers[key], seq) for seq, job in dependants for key in dict.fromkeys(job.needs)]
-    for piece in pieces(pairs):
+    for piece in pieces(pairs, 2):
         params: dict[str, Any] = {}
         for n, (part, seq) in enumerate(piece):
             params[f"p{n}"], params[f"j{n}"] = part, seq

@@ -49,13 +49,15 @@ def parts_lost(parts: Iterable[tuple[int, str]], how: str = "failed") -> Move[in
 
 
 def parts_back(run: str, parts: Sequence[int]) -> Move[int]:
-    """Parts are tried again: what failed because of them waits again, unless another part is still lost."""
+    """Jobs were taken back, *parts* among them: what failed because of these waits again. Gives how many more do.
+
+    Whoever waits for a part that is still lost fails again, also of those that were taken back themselves.
+    """
     waiting, back = list(parts), 0
     while waiting:
         rows = yield _MEND, {"part": waiting.pop()}
         back += len(rows)
         waiting += [seq for seq, is_part in rows if is_part]
-    if back:
-        for seq, key, state in (yield _BROKEN, {"run": run}):
-            back -= yield from parts_lost([(seq, key)], state)
+    for seq, key, state in (yield _BROKEN, {"run": run}):
+        back -= yield from parts_lost([(seq, key)], state)
     return back

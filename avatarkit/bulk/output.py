@@ -10,7 +10,9 @@ import orjson
 
 from avatarkit._version import __version__
 from avatarkit.bulk.naming import EXTENSIONS, NameTemplate
-from avatarkit.bulk.output_places import SIDECAR, Folder, Held, Owner, Place, StoreFolder
+from avatarkit.bulk.output_folder import Folder
+from avatarkit.bulk.output_places import SIDECAR, Held, Owner, Place
+from avatarkit.bulk.output_store import StoreFolder
 from avatarkit.bulk.records import Job, RunSettings
 from avatarkit.bulk.specs import Row, request_to_json
 from avatarkit.errors import DownloadFailed, InvalidRequest
@@ -60,8 +62,8 @@ class Output:
         made of run and key. Only this job's own file is ever replaced.
 
         Returns:
-            ``file``: its name below *out*; ``bytes``; ``seconds``: the video's length, where the provider tells; ``sha256``
-            where it was computed; ``location`` in an object store.
+            ``file``: its name below *out*; ``bytes``; ``seconds``: the video's length, where the provider tells;
+            ``sha256`` where it was computed; ``location`` in an object store.
 
         Raises:
             LinkExpired, DownloadFailed: it could not be fetched or stored; trying again may help.

@@ -45,6 +45,7 @@ class Planner:
 
     def __init__(self, provider: str) -> None:
         self._generation = providers.part(provider, "generate")
+        self._costs: Mapping[str, float] = getattr(self._generation, "PART_COSTS", {})
         self._others = all_capabilities()
         self._hashes: dict[tuple[str, int, int], str] = {}
         self._titles: TextRule | None = getattr(providers.part(provider, "limits"), "TITLE", None)
@@ -79,13 +80,17 @@ class Planner:
         steps = self.steps(request)
         parts = [self._part(step) for step in steps[:-1]]
         keys = [part.key for part in parts]
+        estimate = self._generation.estimate(request)
+        if estimate is not None:
+            # The parts are shared by many, so each carries its own price.
+            estimate = max(0.0, estimate - sum(part.estimate or 0.0 for part in parts))
         return [
             *parts,
             NewJob(
                 key=key,
                 spec=b'{"parts":' + orjson.dumps(keys) + b',"row":' + spec + b"}",
                 needs=tuple(keys),
-                estimate=self._generation.estimate(request),
+                estimate=estimate,
             ),
         ]
 
@@ -95,7 +100,12 @@ class Planner:
         body = orjson.dumps({"step": step_to_json(step)}, option=orjson.OPT_SORT_KEYS)
         files = "".join(self._content(value) for value in step.arguments.values())
         digest = hashlib.sha256(body + files.encode()).hexdigest()[:20]
-        return NewJob(key=f"{PART}{step.operation}:{digest}", spec=body, part=True)
+        return NewJob(
+            key=f"{PART}{step.operation}:{digest}",
+            spec=body,
+            part=True,
+            estimate=self._costs.get(step.operation),
+        )
 
     def _content(self, value: Any) -> str:
         if not isinstance(value, str | os.PathLike) or is_url(value):

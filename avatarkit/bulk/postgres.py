@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 import attrs
 
@@ -17,6 +18,9 @@ from avatarkit.bulk.postgres_moving import Kind, Moving, storable
 from avatarkit.bulk.records import Added, NewJob
 
 T = TypeVar("T")
+
+_FIRST_COUNT = 500
+"""Jobs after whose adding the planner is told what is in the table; the next time is after twice as many."""
 
 
 class PostgresLedger(MovesLedger):
@@ -38,6 +42,8 @@ class PostgresLedger(MovesLedger):
         self._where = repr(links)
         self._moving = moving
         self._latest = 0.0
+        self._since_counted = 0
+        self._count_after = _FIRST_COUNT
 
     def __repr__(self) -> str:
         return f"<PostgresLedger {self._where}>"
@@ -45,7 +51,7 @@ class PostgresLedger(MovesLedger):
     @classmethod
     async def open(
         cls, dsn: str, *, schema: str = "avatarkit", connections: int = 8, patience: float = 60.0
-    ) -> PostgresLedger:
+    ) -> Self:
         """The ledger in *schema* of a database; its tables are made, or brought up to date, when that is needed.
 
         Args:
@@ -73,6 +79,14 @@ class PostgresLedger(MovesLedger):
             raise
         return cls(links, moving)
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
     async def aclose(self) -> None:
         """Close the connections; calls under way come to their end first, new ones raise ClientClosed."""
         await self._moving.aclose()
@@ -95,12 +109,22 @@ class PostgresLedger(MovesLedger):
 
     async def add(self, run: str, jobs: Sequence[NewJob]) -> Added:
         """Add jobs. A NUL in a key, which PostgreSQL cannot keep, becomes U+FFFD."""
-        return await super().add(run, [_storable(job) for job in jobs])
+        added = await super().add(run, [_storable(job) for job in jobs])
+        self._since_counted += added.new
+        if self._since_counted >= self._count_after:
+            self._since_counted, self._count_after = 0, self._count_after * 2
+            await self._moving.run(_count)
+        return added
 
 
 def _storable(job: NewJob) -> NewJob:
     key, needs = storable(job.key), tuple(map(storable, job.needs))
     return job if (key, needs) == (job.key, job.needs) else attrs.evolve(job, key=key, needs=needs)
+
+
+def _count() -> Move[None]:
+    """Without it, for a minute after a large run was added, the planner reads through a state to find one job."""
+    yield "ANALYZE (SKIP_LOCKED) jobs", {}
 
 
 def _is_there(name: str) -> Move[bool]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import functools
+import os
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -19,11 +20,13 @@ import psycopg
 from avatarkit.bulk.moves import Again, Move, Rows
 from avatarkit.bulk.postgres_links import Link, Links, Trouble
 from avatarkit.bulk.schema import POSTGRESQL
-from avatarkit.errors import ClientClosed, TransportError
+from avatarkit.errors import ClientClosed, ForkedClient, TransportError
 
 T = TypeVar("T")
 
-_ATTEMPT = 30.0  # seconds a single attempt may take; a move is a matter of milliseconds
+# Seconds a statement may take: one that cancels a million jobs takes long, and none waits longer for a lock than the
+# server allows. A dead network is noticed sooner; this is for a server that stands still.
+_STATEMENT = 120.0
 _LONGEST_PAUSE = 1.0
 
 # Text in quotes, a cast, or a parameter.
@@ -64,6 +67,7 @@ class Moving:
     def __init__(self, links: Links, *, patience: float) -> None:
         self._links = links
         self._patience = patience
+        self._pid = os.getpid()
         self._under_way = 0
         self._closed = False
         self._still = asyncio.Event()
@@ -75,7 +79,9 @@ class Moving:
         AvatarKitError when it refuses a statement, ClientClosed after :meth:`aclose`, and what the move raises.
         """
         if self._closed:
-            raise ClientClosed(f"the ledger {self._links!r} is closed")
+            raise ClientClosed(f"the ledger {self._links!r} is closed", hint="Open it again.")
+        if os.getpid() != self._pid:  # the connections are the parent's
+            raise ForkedClient("this ledger was opened before os.fork()", hint="Open one in the child.")
         self._under_way += 1
         try:
             return await self._made(start, kind)
@@ -123,10 +129,9 @@ class Moving:
         usable = False
         trouble: Trouble | None = None
         try:
-            async with asyncio.timeout(_ATTEMPT):
-                await _begin(link, kind)
-                value = await _drive(link, start())
-                values.append(value)
+            await _begin(link, kind)
+            values.append(await _drive(link, start()))
+            async with asyncio.timeout(_STATEMENT):
                 await link.commit()
             usable = True
         except TimeoutError as error:
@@ -152,7 +157,7 @@ class Moving:
         tries = 0
         while True:
             try:
-                async with asyncio.timeout(_ATTEMPT):
+                async with asyncio.timeout(_STATEMENT):
                     return await self._links.was_done(link)
             except (psycopg.Error, OSError) as error:
                 trouble = Trouble.of(error)
@@ -168,12 +173,13 @@ class Moving:
 
 
 async def _begin(link: Link, kind: Kind) -> None:
-    if kind is Kind.WRITES:
-        await link.begin()
-    elif kind is Kind.READS:
-        await link.begin_reading()
-    else:
-        await link.connection.execute("begin")
+    async with asyncio.timeout(_STATEMENT):
+        if kind is Kind.WRITES:
+            await link.begin()
+        elif kind is Kind.READS:
+            await link.begin_reading()
+        else:
+            await link.connection.execute("begin")
 
 
 async def _drive(link: Link, move: Move[T]) -> T:
@@ -191,5 +197,6 @@ async def _drive(link: Link, move: Move[T]) -> T:
 
 async def _execute(link: Link, sql: str, params: Mapping[str, Any]) -> Rows:
     cursor = link.connection.cursor()
-    await cursor.execute(translated(sql), {name: storable(value) for name, value in params.items()})
-    return await cursor.fetchall() if cursor.description else []
+    async with asyncio.timeout(_STATEMENT):
+        await cursor.execute(translated(sql), {name: storable(value) for name, value in params.items()})
+        return await cursor.fetchall() if cursor.description else []

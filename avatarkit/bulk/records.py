@@ -310,7 +310,7 @@ class AccountLimits:
 
 def ticket_to_json(ticket: Ticket) -> dict[str, Any]:
     """*ticket* as plain data."""
-    return {**attrs.asdict(ticket), "guard": ticket.guard.value}
+    return {**attrs.asdict(ticket, recurse=False), "guard": ticket.guard.value}
 
 
 def ticket_from_json(data: Mapping[str, Any]) -> Ticket:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import attrs
 
@@ -32,7 +33,16 @@ from avatarkit.transport.clock import in_thread
 if TYPE_CHECKING:
     from avatarkit.client import AsyncClient
 
-Jobs = str | os.PathLike[str] | Iterable[Item]
+
+class JobSource(Protocol):
+    """Anything that yields jobs: a list, a generator. It is read in a worker thread, never on an event loop."""
+
+    def __iter__(self) -> Iterator[Item]:
+        """The jobs, one by one."""
+        ...
+
+
+Jobs: TypeAlias = str | os.PathLike[str] | JobSource
 """Where jobs come from: a manifest's path, or anything that yields requests, rows or mappings."""
 
 _BATCH = 500
@@ -74,16 +84,17 @@ class JobOutcome:
         return self.state is JobState.DONE
 
 
-def outcome_of(job: Job, *, earlier: bool = False) -> JobOutcome:
-    """*job* as its outcome."""
+def outcome_of(job: Job, out: str, *, earlier: bool = False) -> JobOutcome:
+    """*job*, whose files lie in *out*, as its outcome."""
     took = None
     if job.submitted_at is not None and job.ended_at is not None:
         took = max(0.0, job.ended_at - job.submitted_at)
-    duration = job.result.get("duration")
+    duration, name = job.result.get("seconds"), str(job.result.get("file", ""))
+    location = str(job.result.get("location", "")) or (os.path.join(out, name) if name else "")  # noqa: PTH118
     return JobOutcome(
         key=job.key,
         state=job.state,
-        file=str(job.result.get("file", "")),
+        file=location,
         cost=job.cost,
         duration=None if duration is None else float(duration),
         seconds=took,
@@ -101,7 +112,8 @@ class BulkOptions:
         out: folder or object-store URL that gets the files.
         name: template of their names: ``{key}``, ``{title}``, ``{row}``, ``{provider}`` or any column.
         sidecar: whether each file gets a JSON file with its facts beside it.
-        budget: the most to spend, in the provider's unit; what a job may cost is set aside before it is submitted.
+        budget: the most to spend, in the provider's unit; what a job may cost is set aside before it is submitted. None
+            keeps what the run had before, ``math.inf`` lifts it.
         default_cost: what a job is taken to cost where no price is published.
         retries: how often a job that failed by the provider's fault is submitted again; each is billed.
         max_failures: failures in a row after which the run submits no more; 0: never.
@@ -155,8 +167,13 @@ class BulkRun:
         self._queue: asyncio.Queue[JobOutcome | None] = asyncio.Queue(_WAITING)
         self._told: set[str] = set()
         self._driver: LocalDriver | None = None
+        self._stop = False
         self.ledger: Ledger | None = None
         self.run: Run | None = None
+
+    @property
+    def _out(self) -> str:
+        return str(self.options.out)
 
     async def __aenter__(self) -> BulkRun:
         own = isinstance(self._journal, str | os.PathLike)
@@ -178,17 +195,21 @@ class BulkRun:
 
     async def _open(self, ledger: Ledger) -> None:
         options = self.options
+        earlier = await ledger.get_run(options.run)
+        before = earlier.settings if earlier is not None else None
         settings = RunSettings(
             provider=self._client.spec.name,
             account=self._client.account_id,
-            budget=options.budget,
+            budget=options.budget if options.budget is not None or before is None else before.budget,
             out=str(options.out),
             name=options.name,
             sidecar=options.sidecar,
             retries=options.retries,
             max_failures=options.max_failures,
             manifest=str(self._jobs) if isinstance(self._jobs, str | os.PathLike) else "",
-            default_cost=options.default_cost,
+            default_cost=options.default_cost
+            if options.default_cost is not None or before is None
+            else before.default_cost,
         )
         self.run = await ledger.open_run(options.run, settings)
         if self._client.max_running is not None:
@@ -197,6 +218,7 @@ class BulkRun:
 
     def stop(self) -> None:
         """Submit no more; :meth:`outcomes` ends when what is under way was taken down. A later run goes on."""
+        self._stop = True
         if self._driver is not None:
             self._driver.stop()
 
@@ -215,18 +237,26 @@ class BulkRun:
         if self._jobs is None:
             self._fed.set()
             return 0
-        digest = await in_thread(_digest, self._jobs)
-        account, name = self.run.settings.account, f"manifest:{self.run.id}"
-        if digest:
-            known = await self.ledger.recall(account, name, younger_than=float("inf"))
-            if known is not None and known.get("digest") == digest:
-                self._fed.set()
-                return int(known.get("rows", 0))
-        rows = await self._add_all()
-        if digest:
-            await self.ledger.remember(account, name, {"digest": digest, "rows": rows})
+        known = await self.known()
+        if known is None:
+            known = await self._add_all()
+            digest = await in_thread(_digest, self._jobs)
+            if digest:
+                about = {"digest": digest, "rows": known}
+                await self.ledger.remember(self.run.settings.account, f"manifest:{self.run.id}", about)
         self._fed.set()
-        return rows
+        return known
+
+    async def known(self) -> int | None:
+        """How many rows the manifest has, when the ledger knows it just as it is; None when it has to be read."""
+        assert self.ledger is not None
+        assert self.run is not None
+        digest = await in_thread(_digest, self._jobs) if self._jobs is not None else ""
+        if not digest:
+            return None
+        name = f"manifest:{self.run.id}"
+        kept = await self.ledger.recall(self.run.settings.account, name, younger_than=math.inf)
+        return int(kept["rows"]) if kept is not None and kept.get("digest") == digest else None
 
     async def _add_all(self) -> int:
         assert self.ledger is not None
@@ -259,7 +289,10 @@ class BulkRun:
         await self.feed()
         async for outcome in self._ended(earlier=True):
             yield outcome
-        driver = self._driver = self._make_driver(self.ledger, self.run)
+        sink = self._sink if self._sink is not None else Output.of(self.run.settings)
+        driver = self._driver = self._make_driver(self.ledger, self.run, sink)
+        if self._stop:
+            driver.stop()
         running = asyncio.get_running_loop().create_task(self._drive(driver))
         try:
             while (ended := await self._queue.get()) is not None:
@@ -271,6 +304,8 @@ class BulkRun:
             driver.stop()
             if not running.done():
                 await self._finish(running)
+            if self._sink is None:
+                await sink.aclose()
 
     async def _finish(self, running: asyncio.Task[None]) -> None:
         """Let the driver end; nobody takes outcomes any more, so they must not stop it."""
@@ -287,12 +322,12 @@ class BulkRun:
         finally:
             await self._queue.put(None)
 
-    def _make_driver(self, ledger: Ledger, run: Run) -> LocalDriver:
+    def _make_driver(self, ledger: Ledger, run: Run, sink: Sink) -> LocalDriver:
         stages = Stages(
             client=self._client,
             ledger=ledger,
             run=run,
-            sink=self._sink if self._sink is not None else Output.of(run.settings),
+            sink=sink,
             planner=Planner(run.settings.provider),
             owner=f"{socket.gethostname()}:{os.getpid()}",
         )
@@ -302,7 +337,7 @@ class BulkRun:
     async def _over(self, job: Job) -> None:
         if job.key not in self._told:
             self._told.add(job.key)
-            await self._queue.put(outcome_of(job))
+            await self._queue.put(outcome_of(job, self._out))
 
     async def _ended(self, *, earlier: bool) -> AsyncIterator[JobOutcome]:
         """Jobs that are over and were not told of: of an earlier process, or ended with a part that they needed."""
@@ -315,7 +350,7 @@ class BulkRun:
             for job in jobs:
                 if not job.part and job.key not in self._told:
                     self._told.add(job.key)
-                    yield outcome_of(job, earlier=earlier)
+                    yield outcome_of(job, self._out, earlier=earlier)
 
 
 def _digest(jobs: Jobs) -> str:

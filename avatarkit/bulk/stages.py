@@ -55,6 +55,14 @@ class Sink(Protocol):
         """Store *artifact* whole; gives the facts of the file. Safe to run twice for one job."""
         ...
 
+    async def settled(self, job: Job, result: Mapping[str, Any]) -> None:
+        """The ledger knows the file now."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what is open."""
+        ...
+
 
 class Done(enum.Enum):
     """What came of a stage."""
@@ -125,7 +133,9 @@ class Stages:
             return Result(Done.MOVED)
         if not gate.token:
             return Result(Done.MOVED)
-        running = attrs.evolve(job, state=JobState.RUNNING, attempt=gate.attempt, token=gate.token)
+        running = attrs.evolve(
+            job, state=JobState.RUNNING, attempt=gate.attempt, token=gate.token, task_id=gate.task_id
+        )
         return Result(Done.MOVED, running=running)
 
     def _not_now(self, shut: NotNow) -> Result:
@@ -258,6 +268,8 @@ class Stages:
             return await self._postpone(job, JobState.READY, facts)
         if not await self.ledger.finish(job.run, job.key, job.attempt, result=result, cost=cost):
             return Result(Done.MOVED)
+        if not job.part:
+            await self.sink.settled(job, result)
         over = attrs.evolve(job, state=JobState.DONE, result=result, cost=cost)
         return Result(Done.MOVED, over=over)
 

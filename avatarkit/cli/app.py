@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from avatarkit import __version__
-from avatarkit.cli import check, demo, doctor, generate, listing, output, sandbox, tasks, webhooks
+from avatarkit.cli import bulk, check, demo, doctor, generate, listing, output, sandbox, tasks, webhooks
 from avatarkit.cli.failures import EXIT_CODES, Exit, Interrupted, tell, tell_interrupted
 from avatarkit.cli.invocation import Invocation, take_shared
 
@@ -54,7 +54,7 @@ def build() -> typer.Typer:
     ) -> None:
         take_shared(ctx.obj, {"json": json, "quiet": quiet, "debug": debug})
 
-    for module in (demo, check, generate, tasks, listing, sandbox, webhooks, doctor):
+    for module in (demo, check, generate, bulk, tasks, listing, sandbox, webhooks, doctor):
         module.register(app)
     return app
 

@@ -12,6 +12,7 @@ import typer
 
 from avatarkit import providers, studio
 from avatarkit.cli import output
+from avatarkit.cli.demo_bulk import demo_bulk
 from avatarkit.cli.extras import studio_remark
 from avatarkit.cli.failures import Interrupted
 from avatarkit.cli.invocation import Invocation, Ledger, command
@@ -75,8 +76,14 @@ def demo(
     keep_open: Annotated[
         bool, typer.Option("--keep-open", help="Keep the sandbox running until Ctrl-C.")
     ] = False,
+    bulk: Annotated[
+        int | None, typer.Option("--bulk", min=1, help="A bulk run of so many; may be interrupted.")
+    ] = None,
 ) -> None:
     """Make talking videos offline, free, through the same client that talks to the real service."""
+    if bulk is not None:
+        demo_bulk(invocation, bulk, out, provider)
+        return
     texts = tuple(text or _TEXTS)
     count = clips if clips is not None else len(text or _TEXTS[:4])
     work = [Clip(number + 1, texts[number % len(texts)]) for number in range(count)]

@@ -30,6 +30,8 @@ class Exit(enum.IntEnum):
     NETWORK = 6
     TIMEOUT = 7
     IN_DOUBT = 8
+    PARTLY = 9
+    STOPPED = 10
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -44,6 +46,8 @@ EXIT_CODES: Final = {
     Exit.NETWORK: "network, transfer or unexpected answer",
     Exit.TIMEOUT: "time ran out; a submitted task goes on, its token is printed",
     Exit.IN_DOUBT: "submission in doubt: it may have been paid for",
+    Exit.PARTLY: "a bulk run is over, but jobs failed or are held",
+    Exit.STOPPED: "a bulk run stopped before its end: its budget, or too many failures in a row",
     Exit.INTERRUPTED: "Ctrl-C; tokens to go on with are printed (SIGTERM: 143)",
 }
 
@@ -190,7 +194,7 @@ def tell(error: BaseException, invocation: Invocation) -> Exit:
     if invocation.debug:
         sys.stderr.write(clean("".join(traceback.format_exception(error))))
     if invocation.json:
-        output.write_json({"error": describe(error, invocation.ledger)})
+        output.write_json({"error": describe(error, invocation.ledger)}, lines=invocation.lines)
     known = isinstance(error, errors.AvatarKitError | OSError)
     what = clean(str(error)) or type(error).__name__
     output.warn(f"avatarkit: {what}" if known else f"avatarkit: {type(error).__name__}: {what}")
@@ -226,21 +230,22 @@ def ledger_lines(ledger: Ledger, *, told: str = "") -> list[str]:
                 f"A submission ({cut.ticket.endpoint}{name}) was cut off and may have been accepted and paid for: "
                 "look for it in the provider's console before you submit it again."
             )
-    return lines
+    return [*lines, f"Go on with: {ledger.going_on}"] if ledger.going_on else lines
 
 
 def interrupted_document(ledger: Ledger) -> dict[str, Any]:
     """The JSON document of a run that was stopped."""
     in_doubt = [attrs.asdict(cut.ticket) for cut in ledger.cut_off if not cut.token]
     tokens = [*ledger.open, *(cut.token for cut in ledger.cut_off if cut.token not in ("", *ledger.open))]
-    error = {"type": "Interrupted", "message": "stopped", "hint": "Resume: avatarkit task wait TOKEN"}
+    how = ledger.going_on or "avatarkit task wait TOKEN"
+    error = {"type": "Interrupted", "message": "stopped", "hint": f"Resume: {how}"}
     return {"error": {**error, "tokens": tokens, "in_doubt": in_doubt, "made": dict(ledger.made)}}
 
 
 def tell_interrupted(invocation: Invocation) -> None:
     """Say that the run was stopped, and what goes on without it."""
     if invocation.json:
-        output.write_json(interrupted_document(invocation.ledger))
+        output.write_json(interrupted_document(invocation.ledger), lines=invocation.lines)
     output.warn("avatarkit: stopped")
     _tell_ledger(invocation.ledger)
 

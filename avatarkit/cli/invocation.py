@@ -26,6 +26,7 @@ class Ledger:
         ended: tokens of those that ended well, so that only their result has to be fetched.
         made: facts worth money that later steps need, e.g. ``{"avatar": "…"}``.
         clients: the clients that were opened; they know submissions that were cut off.
+        going_on: how to go on with the whole, where that is not by tokens.
 
     """
 
@@ -35,6 +36,7 @@ class Ledger:
     ended: set[str] = attrs.field(factory=set)
     made: dict[str, str] = attrs.field(factory=dict)
     clients: list[Any] = attrs.field(factory=list)
+    going_on: str = ""
 
     def heard(self, event: Event) -> None:
         """A client's hook."""
@@ -62,12 +64,16 @@ class Ledger:
 
 @attrs.define
 class Invocation:
-    """What every command has: ``--json``, ``--quiet``, ``--debug`` and the ledger."""
+    """What every command has: ``--json``, ``--quiet``, ``--debug`` and the ledger.
+
+    *lines* says that standard output is JSON lines, so that every document has to be one line.
+    """
 
     json: bool = False
     quiet: bool = False
     debug: bool = False
     ledger: Ledger = attrs.field(factory=Ledger)
+    lines: bool = False
 
 
 _SHARED: dict[str, Any] = {

@@ -39,9 +39,10 @@ def prepare_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def write_json(document: Any) -> None:
-    """*document* on standard output, as UTF-8 with a line end."""
-    data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS) + b"\n"
+def write_json(document: Any, *, lines: bool = False) -> None:
+    """*document* on standard output, as UTF-8 with a line end; *lines*: all of it on one line."""
+    form = orjson.OPT_NON_STR_KEYS | (0 if lines else orjson.OPT_INDENT_2)
+    data = orjson.dumps(document, option=form) + b"\n"
     sys.stdout.flush()
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:

@@ -303,6 +303,26 @@ async def test_a_refused_statement_is_not_repeated(mover: Moving) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_server_that_stands_still_is_given_up(
+    mover: Moving, monkeypatch: pytest.MonkeyPatch, postgres: Database
+) -> None:
+    """A statement that takes too long is ended, its connection is dropped, and the move is made again."""
+    monkeypatch.setattr("avatarkit.bulk.postgres_moving._STATEMENT", 0.05)
+    calls = 0
+
+    def move() -> Move[int]:
+        nonlocal calls
+        calls += 1
+        rows = yield "INSERT INTO counters VALUES ('x', 1) RETURNING n", {}
+        if calls == 1:
+            yield "SELECT pg_sleep(10)", {}
+        return int(rows[0][0])
+
+    assert await mover.run(move) == 1
+    assert calls == 2
+
+
+@pytest.mark.asyncio
 async def test_a_cancelled_move_frees_its_connection(postgres: Database) -> None:
     """Callers who give up in the middle of a move, or waiting for a connection, take nothing with them."""
     async with moving(postgres.dsn, postgres, most=1) as mover:

@@ -48,8 +48,8 @@ class Sandbox(Blocking):
         upload_limit: the largest upload in bytes.
         listen: False opens no port: only clients with ``wire=sandbox.wire()`` in this process reach it.
         keep_tasks: the most ended tasks to remember; what ended before them is forgotten with its result and its
-            records in :attr:`seen` (not its counts), and asking for it finds no such task. None keeps all, at about a
-            kilobyte each.
+            records in :attr:`seen` (not its counts), and asking for it finds no such task. None keeps all, at about two
+            kilobytes each.
         switches: quirks per provider, such as ``{"hifly": {"auth_failure": "json"}}``; see each ``fake.py``.
         seed: decides the ids that are handed out.
     """

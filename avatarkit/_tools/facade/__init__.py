@@ -12,7 +12,8 @@ async class either has a right twin or the build fails. What is understood:
 
 - **Classes**: ``class AsyncX``, with other async classes, ``Generic[...]`` or ``ABC`` as bases.
   A class that defines ``__aenter__`` (or inherits it) is an *entry* class: its twin has the
-  ``__init__`` and makes the lease. Twins of other classes are only made by wrapping.
+  ``__init__`` and makes the lease. Twins of other classes are only made by wrapping. One whose ``__init__`` takes
+  async objects has an attribute ``_twins``, in which their blocking twins are kept as long as it lives.
 - **Methods**: ``async def``; async generators and ``-> AsyncIterator``; ``@asynccontextmanager``;
   plain methods, properties and annotated attributes, which do no I/O; ``@classmethod`` and
   ``@staticmethod`` that take an async object to share the lease of (or any, on an entry

@@ -174,6 +174,12 @@ class Types:
                 return f"tuple(unwrap(item) for item in {name})"
         raise Refused(self.module, node, f"an argument of type {ast.unparse(node)} cannot be unwrapped")
 
+    def kept(self, name: str, node: ast.expr) -> str:
+        """The expression for the blocking objects in an argument, to be held on to; empty when it has none."""
+        if not self.crossing(unquoted(node)):
+            return ""
+        return f"*{name}" if head(unquoted(node)) in COLLECTIONS | {"tuple"} else name
+
     def lazy(self, name: str, members: list[ast.expr], lease: str) -> str:
         """A lazy iterable: read in the caller's thread, item by item."""
         others = {head(m) for m in members} - ASYNC_ITERABLES - ITERABLES - COLLECTIONS - {"tuple"}

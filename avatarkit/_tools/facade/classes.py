@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Iterator
 
 from avatarkit._tools.facade.annotations import Types, head, mirrored
-from avatarkit._tools.facade.methods import RENAMED, Method, arguments, docstring
+from avatarkit._tools.facade.methods import RENAMED, Method, arguments, docstring, parameters
 from avatarkit._tools.facade.source import Function, Module, Origin, Package
 
 # Special methods without a twin: the base class has them, or they belong to the async side alone.
@@ -162,6 +162,10 @@ def _init(types: Types, node: ast.FunctionDef) -> Iterator[str]:
     yield from method.signature()
     yield "    self._lease = Lease()"
     yield f"    self._async = self._twin_of({passed})"
+    held = [types.kept(a.arg, a.annotation) for a in parameters(node) if a.annotation is not None]
+    if any(held):
+        # A blocking object that nobody holds closes its original, which is in use here.
+        yield f"    self._async._twins = ({', '.join(filter(None, held))},)"
     yield "    self._lease.close_with(self._async.aclose)"
     yield ""
 

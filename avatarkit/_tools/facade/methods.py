@@ -329,6 +329,11 @@ def _blocking_name(match: re.Match[str], types: Types) -> str:
     return match[1] if match[0] in known else match[0]
 
 
+def parameters(node: Function) -> list[ast.arg]:
+    """The parameters of a method but for its first, ``self``."""
+    return _all_parameters(node.args)[1:]
+
+
 def _all_parameters(spec: ast.arguments) -> list[ast.arg]:
     rest = [a for a in (spec.vararg, *spec.kwonlyargs, spec.kwarg) if a is not None]
     return [*spec.posonlyargs, *spec.args, *rest]

@@ -6,6 +6,8 @@ Sources: the vendor's "API Integration" document (``guiji.cn/digital-docs/en/ser
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import ClassVar, Unpack
 
 from avatarkit.client import AsyncClient, AsyncResource, ClientOptions, read_credentials
@@ -29,6 +31,8 @@ _LISTS: dict[str, Endpoint] = {
     Kind.VOICE.value: ops.VOICE_LIST,
     Kind.VIDEO.value: ops.VIDEO_LIST,
 }
+_SKEW_SECONDS = 600.0  # by which the vendor's clock may differ from ours
+_MOVING_SECONDS = 900.0
 _MOST_PAGES = 50  # of 100 rows: an older row than these is not looked for
 
 Row = AvatarClone | VoiceClone | VideoWork
@@ -113,7 +117,7 @@ class AsyncGuiji(AsyncClient):
         endpoint = _LISTS.get(ticket.kind)
         if ticket.guard is not Guard.TITLE or not ticket.marker or endpoint is None:
             return await super()._find(ticket)
-        found, complete = await self._named(endpoint, ticket.marker)
+        found, complete = await self._named(endpoint, ticket)
         if len(found) == 1 and is_unique(ticket.marker):
             (row,) = found.values()
             return self._found(row, ticket)
@@ -125,18 +129,24 @@ class AsyncGuiji(AsyncClient):
             )
         return self._not_found(ticket, complete=complete)
 
-    async def _named(self, endpoint: Endpoint, title: str) -> tuple[dict[str, Row], bool]:
-        """Rows with this name, by id, and whether every row was seen. A unique name ends the walk."""
+    async def _named(self, endpoint: Endpoint, ticket: Ticket) -> tuple[dict[str, Row], bool]:
+        """Rows with the ticket's name, by id, and whether every row that can be it was seen.
+
+        A unique name ends the walk, and so does a page of rows that are all older than the request: lists show the
+        newest first.
+        """
         found: dict[str, Row] = {}
         seen: set[str] = set()
         for number in range(1, _MOST_PAGES + 1):
             page = await self._account.call(ep.page(endpoint, number, limits.PAGE_SIZE))
             seen.update(row.id for row in page.items)
-            found |= {row.id: row for row in page.items if row.title == title}
+            found |= {row.id: row for row in page.items if row.title == ticket.marker}
             if not page.more:
                 return found, page.total is not None and len(seen) >= page.total
-            if found and is_unique(title):
+            if found and is_unique(ticket.marker):
                 break
+            if _all_older(page.items, ticket.sent_at - _SKEW_SECONDS):
+                return found, True
         return found, False
 
     def _found(self, row: Row, ticket: Ticket) -> Reconciliation:
@@ -152,6 +162,9 @@ class AsyncGuiji(AsyncClient):
         age = self._account.clock.time() - ticket.sent_at
         later = age < limits.SETTLE_SECONDS
         if not complete:
+            later = (
+                age < _MOVING_SECONDS
+            )  # rows that come while pages are turned make it look so; it may be whole soon
             why = "not listed, but the list could not be seen whole"
         elif later:
             why = f"not listed yet; ask again {limits.SETTLE_SECONDS} s after it was sent"
@@ -160,6 +173,13 @@ class AsyncGuiji(AsyncClient):
         else:
             return Reconciliation(finding=Finding.ABSENT, explanation="nothing is listed with this name")
         return Reconciliation(finding=Finding.CANNOT_TELL, explanation=why, later=later)
+
+
+def _all_older(rows: Sequence[Row], moment: float) -> bool:
+    """Whether every row says that it was made before *moment*, and they stand in falling order."""
+    made = [getattr(row, "created", None) for row in rows]  # voices say only when they expire
+    times = [moment_made.timestamp() if moment_made is not None else math.inf for moment_made in made]
+    return bool(times) and max(times) < moment and times == sorted(times, reverse=True)
 
 
 CLIENT = AsyncGuiji

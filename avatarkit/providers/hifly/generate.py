@@ -22,6 +22,9 @@ CREDITS_PER_SECOND: Final[Mapping[str, float]] = {"text": 10.0, "audio": 9.0}
 IMAGE_AVATAR_CREDITS: Final = 350.0
 """Credits an avatar from a picture costs; from the same page. One from a video is not said to cost any."""
 
+PART_COSTS: Final[Mapping[str, float]] = {"avatars.create_by_image": IMAGE_AVATAR_CREDITS}
+"""What steps before the video cost, out of what :func:`estimate` gives for all of them."""
+
 _CLONES: Final[Mapping[str, str]] = {"image": "avatars.create_by_image", "video": "avatars.create_by_video"}
 _VIDEOS: Final[Mapping[str, str]] = {"text": "videos.create_by_tts", "audio": "videos.create_by_audio"}
 _OPTIONS: Final = frozenset({"pipeline", "aigc_flag"})

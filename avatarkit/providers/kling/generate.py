@@ -26,6 +26,12 @@ _LIPS: Final = "lip_sync.create"
 _TASK: Final = frozenset({"watermark", "callback_url", "external_task_id"})
 _PICTURE_OPTIONS: Final = _TASK | {"mode"}
 _LIPS_OPTIONS: Final = _TASK | {"sound_volume", "original_audio_volume"}
+PART_COSTS: Final[Mapping[str, float]] = {
+    "audios.create_by_tts": limits.SPEECH_UNITS,
+    "lip_sync.identify_face": limits.SPEECH_UNITS,
+}
+"""What steps before the video cost, out of what :func:`estimate` gives for all of them."""
+
 _LIPS_BLOCK_SECONDS: Final = 5.0
 _ORIGINAL_VOLUME: Final = 0.0
 
@@ -89,10 +95,8 @@ def look(step: Step, argument: str, facts: MediaFacts | None, *, check: bool) ->
     if (step.operation, argument) != (_LIPS, "sound_file") or "sound_end" in step.arguments:
         return []
     if facts is None or facts.seconds is None:
-        return [
-            "options: no 'sound_end' found, and the length of the sound cannot be told here: give it in seconds, as "
-            "{'kling': {'sound_end': 12.5}}, or install the extra 'media'"
-        ]
+        wanted = "give it in seconds, as {'kling': {'sound_end': 12.5}}, or install the extra 'media'"
+        return [f"options: no 'sound_end' found, and the length of the sound cannot be told here: {wanted}"]
     problems: list[str] = []
     checks.whole_sound(facts.seconds, 0, 0, None, problems)
     return problems

@@ -1,0 +1,188 @@
+"""A folder of the file system as a place for results. What is written there survives a power cut, with its folders."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from avatarkit.bulk.output_places import (
+    NOTES,
+    SIDECAR,
+    Claim,
+    Held,
+    Owner,
+    judged,
+    note_of,
+    noted,
+    owner_in,
+)
+from avatarkit.errors import ConfigurationError, DownloadFailed
+from avatarkit.transport.clock import in_thread
+from avatarkit.transport.download import Downloaded
+
+_IN_THE_WAY = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL}
+T = TypeVar("T")
+
+
+class Folder:
+    """A folder of the file system. Files are made durable with their folders."""
+
+    def __init__(self, path: str | os.PathLike[str], *, sidecar: bool = False) -> None:
+        self._path = Path(path)
+        self._sidecar = sidecar
+        self._root: Path | None = None
+
+    async def claim(self, name: str, owner: Owner) -> Claim:
+        """See :class:`Place`. A name whose folder leads out of ours through a link is taken."""
+        claim: Claim = await _guarded(lambda: self._claim(name, owner))
+        return claim
+
+    async def save(self, artifact: Any, name: str, *, overwrite: bool) -> Downloaded:
+        """See :class:`Place`."""
+        saved: Downloaded = await artifact.save(self._base() / name, overwrite=overwrite)
+        return saved
+
+    async def write(self, name: str, data: bytes) -> None:
+        """See :class:`Place`."""
+        await _guarded(lambda: _write(self._base() / name, data))
+
+    async def release(self, name: str, owner: Owner) -> None:
+        """See :class:`Place`."""
+
+        def release() -> None:
+            note = self._base() / note_of(name)
+            with contextlib.suppress(OSError):
+                if owner_in(note.read_bytes()).job == owner.job:
+                    note.unlink()
+
+        await in_thread(release)
+
+    def location(self, name: str) -> str:
+        """See :class:`Place`."""
+        return ""
+
+    async def aclose(self) -> None:
+        """Remove the folder of claims when it is empty."""
+
+        def clear() -> None:
+            if self._root is not None:
+                with contextlib.suppress(OSError):
+                    (self._root / NOTES).rmdir()
+
+        await in_thread(clear)
+
+    def _base(self) -> Path:
+        if self._root is None:
+            _make(self._path)
+            self._root = self._path.resolve()
+        return self._root
+
+    def _claim(self, name: str, owner: Owner) -> Claim:
+        root = self._base()
+        target, note = root / name, root / note_of(name)
+        try:
+            if not target.parent.resolve().is_relative_to(root):
+                return Claim(Held.TAKEN)
+            _make(target.parent)
+            found = _stat(target)
+        except OSError as error:
+            if error.errno in _IN_THE_WAY:
+                return Claim(Held.TAKEN)
+            raise
+        made = _stat(note)
+        if made is None:
+            if found is not None or (self._sidecar and _stat(root / f"{name}{SIDECAR}") is not None):
+                return Claim(Held.TAKEN)
+            self._open_notes(note.parent)
+            if _create(note, owner):
+                return Claim(Held.FREE)
+            made = _stat(note)
+        if made is None:
+            return Claim(Held.TAKEN)
+        younger = (
+            None if found is None else stat.S_ISREG(found.st_mode) and found.st_mtime_ns >= made.st_mtime_ns
+        )
+        held = owner_in(note.read_bytes())
+        claim = judged(held, owner, younger=younger, size=found.st_size if found is not None else 0)
+        if claim.held in (Held.FREE, Held.OLDER) and held != owner:
+            _write(note, noted(owner))
+        return claim
+
+    def _open_notes(self, folder: Path) -> None:
+        _make(folder)
+        if folder.is_symlink():
+            raise ConfigurationError(f"{folder}: a link found, a folder allowed")
+
+
+async def _guarded(action: Callable[[], T]) -> T:
+    """*action* in a thread; trouble with the disk may pass, and what was paid for is still at the provider."""
+    try:
+        result: T = await in_thread(action)
+    except OSError as error:
+        raise DownloadFailed(f"the result cannot be written ({error.strerror or error})") from None
+    return result
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _make(folder: Path) -> None:
+    """Make *folder* and what is missing above it, durably."""
+    missing = []
+    at = folder
+    while not at.exists():
+        missing.append(at)
+        at = at.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        _sync(made.parent)
+
+
+def _create(path: Path, owner: Owner) -> bool:
+    """A durable new file, or False when there is one."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        fd = os.open(path, flags, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        os.write(fd, noted(owner))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    _sync(path.parent)
+    return True
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A durable file, whole or not there, in place of an older one."""
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,149 @@
+"""A prefix in an object store as a place for results."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, TypeVar
+
+from avatarkit.bulk.output_places import Claim, Held, Owner, judged, note_of, noted, owner_in
+from avatarkit.errors import AvatarKitError, DownloadFailed, UploadFailed
+from avatarkit.transport.clock import in_thread
+from avatarkit.transport.download import Downloaded
+from avatarkit.transport.store_urls import parse_location
+from avatarkit.transport.stores import Bucket, translated
+
+_UNKNOWN_CONDITION = (400, 405, 501)
+T = TypeVar("T")
+
+
+class StoreFolder:
+    """A prefix in an object store.
+
+    Args:
+        out: URL as ``AsyncVideo.save`` takes it, or a prefix when *store* is given.
+        store: a store object of obstore's.
+
+    Raises:
+        ConfigurationError, MissingExtra: it cannot be used.
+
+    """
+
+    def __init__(self, out: str, store: Any = None) -> None:
+        self._base, mark, query = out.partition("?")
+        self._base = self._base.rstrip("/") + "/" if self._base.strip("/") else ""
+        self._query = mark + query
+        self._given = store
+        where = None if store is not None else parse_location(out)
+        self._prefix = self._base if where is None else where.path.rstrip("/") + "/" if where.path else ""
+        self._bucket = Bucket(store if where is None else where)
+
+    async def claim(self, name: str, owner: Owner) -> Claim:
+        """See :class:`Place`."""
+        claim: Claim = await self._guarded(lambda: self._claim(name, owner))
+        return claim
+
+    async def save(self, artifact: Any, name: str, *, overwrite: bool) -> Downloaded:
+        """See :class:`Place`."""
+        path = f"{self._base}{name}{self._query}"
+        saved: Downloaded = await artifact.save(path, store=self._given, overwrite=overwrite)
+        return saved
+
+    async def write(self, name: str, data: bytes) -> None:
+        """See :class:`Place`."""
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            yield data
+
+        try:
+            await self._bucket.put(f"{self._prefix}{name}", pieces(), "application/json")
+        except UploadFailed as error:
+            raise DownloadFailed(str(error)) from None
+
+    async def release(self, name: str, owner: Owner) -> None:
+        """See :class:`Place`."""
+
+        def release() -> None:
+            store, _ = self._bucket.stores()
+            key = f"{self._prefix}{note_of(name)}"
+            if owner_in(bytes(store.get(key).bytes())).job == owner.job:
+                store.delete(key)
+
+        with contextlib.suppress(AvatarKitError):
+            await self._guarded(release)
+
+    def location(self, name: str) -> str:
+        """See :class:`Place`."""
+        return f"{self._bucket}/{self._prefix}{name}"
+
+    async def aclose(self) -> None:
+        """Let the store's threads go."""
+        await self._bucket.aclose()
+
+    def _claim(self, name: str, owner: Owner) -> Claim:
+        store, _ = self._bucket.stores()
+        target, note = f"{self._prefix}{name}", f"{self._prefix}{note_of(name)}"
+        held, made = _got(store, note)
+        found = _headed(store, target)
+        if made is None:
+            if found is not None:
+                return Claim(Held.TAKEN)
+            if self._create(store, note, owner):
+                return Claim(Held.FREE)
+            held, made = _got(store, note)
+        if made is None:
+            return Claim(Held.TAKEN)
+        younger = None if found is None else found["last_modified"] >= made["last_modified"]
+        claim = judged(held, owner, younger=younger, size=int(found["size"]) if found else 0)
+        if claim.held in (Held.FREE, Held.OLDER) and held != owner:
+            store.put(note, noted(owner))
+        return claim
+
+    def _create(self, store: Any, note: str, owner: Owner) -> bool:
+        """Write the claim unless there is one; where the store knows no such condition, write it and look."""
+        from obstore.exceptions import AlreadyExistsError, NotSupportedError
+
+        try:
+            store.put(note, noted(owner), mode="create")
+        except AlreadyExistsError:
+            return False
+        except NotSupportedError:
+            pass
+        except Exception as error:
+            failure = translated(error, str(self._bucket))
+            if getattr(failure, "http_status", 0) not in _UNKNOWN_CONDITION:
+                raise
+        else:
+            return True
+        store.put(note, noted(owner))
+        return _got(store, note)[0] == owner
+
+    async def _guarded(self, action: Callable[[], T]) -> T:
+        """*action* in a thread. obstore's errors quote requests, so they are replaced."""
+        failure: AvatarKitError
+        try:
+            result: T = await in_thread(action)
+        except AvatarKitError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever obstore raises
+            failure = translated(error, str(self._bucket))
+            if isinstance(failure, UploadFailed):
+                failure = DownloadFailed(str(failure))
+        else:
+            return result
+        raise failure
+
+
+def _got(store: Any, key: str) -> tuple[Owner, Any]:
+    try:
+        found = store.get(key)
+    except FileNotFoundError:
+        return Owner("", ""), None
+    return owner_in(bytes(found.bytes())), found.meta
+
+
+def _headed(store: Any, key: str) -> Any:
+    try:
+        return store.head(key)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,390 @@
+"""How far a run is, from its ledger: counts, money, pace, and when it may be over.
+
+The arithmetic is in pure functions. :class:`Meter` asks the ledger, and sees to it that asking stays cheap beside the
+work it measures, also where a million jobs have to be counted.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from avatarkit import providers
+from avatarkit.bulk.ledger import Ledger
+from avatarkit.bulk.records import AccountLimits, Counts, Job, JobState, Run, RunState
+from avatarkit.errors import AvatarKitError, ConfigurationError
+
+_WINDOW = 600.0  # seconds over which the rate of finishes is taken
+_SAMPLE = 200  # jobs looked at for durations and finishes
+_ESTIMATES = 50  # waiting jobs looked at for what they may cost
+_WAITING = (JobState.BLOCKED, JobState.NEW, JobState.INTENT)
+_NOT_OVER = tuple(state for state in JobState if not state.over)
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How far a run is. Jobs are videos; parts (avatars and voices that videos need) are counted apart.
+
+    Attributes:
+        run: the run's name.
+        state: whether it submits.
+        reason: why it does not, for people.
+        total: how many videos were asked for, as far as the manifest was read.
+        submitted: of them, those that are not waiting for their submission any more, whatever came of it.
+        running: at the provider now, parts left out.
+        done: those whose file is there.
+        failed: those that will not come.
+        held: those whose submission may or may not have been accepted; the user decides.
+        given_up: abandoned or cancelled.
+        left: those that are not over.
+        parts_left: parts that are not over.
+        spent: money, known or taken to be spent, in *unit*.
+        reserved: money set aside for what is under way or held.
+        projected: what the run will have cost when all that is left is done; None: not known.
+        budget: the most that may be spent; None: no bound.
+        unit: of the money, in the plural.
+        elapsed: seconds since the run was begun, pauses included.
+        eta: seconds until nothing moves any more, 0.0 when nothing does; None: not known yet.
+        per_minute: videos that come to their end in a minute; None: not known yet.
+
+    """
+
+    run: str
+    state: RunState
+    reason: str
+    total: int
+    submitted: int
+    running: int
+    done: int
+    failed: int
+    held: int
+    given_up: int
+    left: int
+    parts_left: int
+    spent: float
+    reserved: float
+    projected: float | None
+    budget: float | None
+    unit: str
+    elapsed: float
+    eta: float | None
+    per_minute: float | None
+
+    @property
+    def share(self) -> float:
+        """The part of the videos that is over, 0.0 to 1.0; 0.0 when there are none."""
+        return (self.total - self.left) / self.total if self.total else 0.0
+
+    def line(self) -> str:
+        """One line for people: ``1,203 of 10,000 done, 50 running, 3 failed, 530 credits, 42 a minute, 3 h left``."""
+        pieces = [f"{self.done:,} of {self.total:,} done"]
+        others = (("running", self.running), ("failed", self.failed), ("held", self.held))
+        pieces += [f"{count:,} {word}" for word, count in others if count]
+        if self.spent or self.reserved:
+            ahead = f" of about {money_text(self.projected)}" if self.projected and self.left else ""
+            pieces.append(f"{money_text(self.spent)}{ahead} {self.unit}".rstrip())
+        if self.left and self.per_minute:
+            pieces.append(f"{self.per_minute:,.0f} a minute" if self.per_minute >= 1 else "under 1 a minute")
+        if self.eta:
+            pieces.append(f"{seconds_text(self.eta)} left")
+        if self.state is not RunState.ACTIVE:
+            pieces.append(f"{self.state.value}: {self.reason}" if self.reason else self.state.value)
+        return ", ".join(pieces)
+
+
+def seconds_text(seconds: float) -> str:
+    """A length of time for people, to two places: ``48 s``, ``3 min 20 s``, ``5 h 02 min``, ``2 d 4 h``."""
+    whole = round(max(0.0, seconds))
+    if whole < 60:
+        return f"{whole} s" if whole >= 10 or whole == seconds else f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s" if whole % 60 else f"{whole // 60} min"
+    minutes = round(whole / 60)
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def money_text(amount: float | None) -> str:
+    """An amount for people: ``12,400``, ``3.50``, ``0.0008``; ``?`` for None."""
+    if amount is None:
+        return "?"
+    if amount == int(amount):
+        return f"{int(amount):,}"
+    return f"{amount:,.2f}" if abs(amount) >= 0.01 else f"{amount:.2g}"
+
+
+def unit_of(provider: str) -> str:
+    """What *provider* counts money in, in the plural: ``credits`` where its tables say nothing else."""
+    try:
+        limits = providers.part(provider, "limits")
+    except (AvatarKitError, ImportError):  # a ledger may be older or newer than the providers installed
+        return "credits"
+    counters = getattr(getattr(limits, "BALANCE", None), "counters", ())
+    return str(getattr(limits, "UNIT", "") or (counters[0].unit if counters else "credits"))
+
+
+# -- arithmetic
+
+
+def finish_rate(times: Iterable[float], now: float) -> float | None:
+    """Finishes a second, from the *times* of the latest finishes; None for fewer than two.
+
+    The time since the last of them counts, so that the rate of a run that stands still goes down.
+    """
+    found = sorted(each for each in times if math.isfinite(each))
+    if len(found) < 2:
+        return None
+    first, last = found[0], found[-1]
+    usual = (last - first) / (len(found) - 1)
+    span = last - first + max(0.0, now - last - usual)
+    return (len(found) - 1) / span if span > 0.0 else None
+
+
+def expected_end(
+    *,
+    waiting: int,
+    running: int,
+    cap: int | None = None,
+    mean: float | None = None,
+    rate: float | None = None,
+    seen: int = 0,
+    submit_rate: float | None = None,
+) -> float | None:
+    """Seconds until *waiting* and *running* tasks have ended; 0.0 when there are none, None when nothing is known.
+
+    Two views are blended. The slots': *cap* tasks at once, *mean* seconds each. And what was seen: *rate* finishes a
+    second, which weighs more the more finishes (*seen*) it stands on.
+
+    Args:
+        waiting: tasks still to be submitted.
+        running: tasks at the provider.
+        cap: how many may run at once; None: as many as run now.
+        mean: seconds a task takes.
+        rate: finishes a second.
+        seen: how many finishes *rate* was taken from.
+        submit_rate: the most submissions a second.
+
+    """
+    if waiting + running <= 0:
+        return 0.0
+    slots = cap if cap is not None else (running or None)
+    pace = _blended(slots, mean, rate, seen, submit_rate)
+    if mean is None:
+        return None if pace is None else (waiting + running) / pace
+    # Of n tasks somewhere in the middle, the last one ends after n / (n + 1) of a task's time.
+    together = min(slots or 1, waiting + running)
+    tail = mean if waiting else mean * running / (running + 1)
+    queue = max(0, waiting - max(0, together - running))
+    if queue and pace is None:
+        return None
+    return (queue / pace if queue and pace else 0.0) + tail
+
+
+def _blended(
+    slots: int | None, mean: float | None, rate: float | None, seen: int, submit_rate: float | None
+) -> float | None:
+    """Finishes a second, by slots and by what was seen."""
+    model = slots / mean if slots and mean else None
+    if model is not None and submit_rate:
+        model = min(model, submit_rate)
+    if not rate:
+        return model
+    if model is None:
+        return rate
+    weight = seen / (seen + 2.0 * max(slots or 1, 5))
+    return weight * rate + (1.0 - weight) * model
+
+
+def expected_cost(run: Run, *, waiting: int, done: int, estimates: Iterable[float | None]) -> float | None:
+    """What the run will have cost when *waiting* more jobs are done; None when no price is known.
+
+    A waiting job costs the mean of the *estimates* that are known, else the run's default, else what a finished one
+    has cost so far.
+    """
+    if not waiting:
+        return run.spent + run.reserved
+    known = [each for each in estimates if each is not None]
+    each = sum(known) / len(known) if known else run.settings.default_cost
+    if each is None and done and run.spent:
+        each = run.spent / done
+    return None if each is None else run.spent + run.reserved + waiting * each
+
+
+# -- asking the ledger
+
+
+@attrs.define
+class _Pace:
+    """What the latest finishes teach."""
+
+    durations: deque[float] = attrs.field(factory=lambda: deque(maxlen=_SAMPLE))
+    finished: deque[float] = attrs.field(factory=lambda: deque(maxlen=_SAMPLE))
+    history: deque[tuple[float, int]] = attrs.field(factory=deque)
+
+    def learn(self, jobs: Iterable[Job]) -> None:
+        """Take in jobs that are done."""
+        for job in jobs:
+            if job.submitted_at is not None and job.ended_at is not None and not job.part:
+                self.durations.append(max(0.0, job.ended_at - job.submitted_at))
+            if job.finished_at is not None:
+                self.finished.append(job.finished_at)
+
+    def counted(self, now: float, over: int) -> None:
+        """*over* jobs had come to their end at *now*."""
+        history = self.history
+        if len(history) == 1 and history[0][1] == over:
+            history.clear()  # until the first finish, time says nothing about the rate of finishes
+        history.append((now, over))
+        while len(history) > 2 and history[1][0] <= now - _WINDOW:
+            history.popleft()
+
+    @property
+    def mean(self) -> float | None:
+        """Seconds a task takes, over the latest ones."""
+        return sum(self.durations) / len(self.durations) if self.durations else None
+
+    def rate(self, now: float) -> tuple[float | None, int]:
+        """Finishes a second, and how many were seen."""
+        (since, before), (_, over) = self.history[0], self.history[-1]
+        if over - before >= 5 and now > since:
+            return (over - before) / (now - since), over - before
+        return finish_rate(self.finished, now), len(self.finished)
+
+
+class Meter:
+    """Measures one run again and again, for a display.
+
+    Args:
+        ledger: where the run is.
+        run: its name.
+        spacing: the ledger is asked again only after this many times what asking took, so that measuring costs at
+            most one part in *spacing*; in between the last answer is given.
+        monotonic: the clock for that, in seconds.
+
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        run: str,
+        *,
+        spacing: float = 50.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._spacing = spacing
+        self._monotonic = monotonic
+        self._pace = _Pace()
+        self._seen_to = 0
+        self._next = -math.inf
+        self._last: Progress | None = None
+
+    async def measure(self) -> Progress:
+        """How far the run is, now or as of a short while ago. Changes nothing.
+
+        Raises:
+            ConfigurationError: the ledger has no such run.
+
+        """
+        begun = self._monotonic()
+        if self._last is not None and begun < self._next:
+            return self._last
+        self._last = await self._measured()
+        ended = self._monotonic()
+        self._next = ended + self._spacing * (ended - begun)
+        return self._last
+
+    async def _measured(self) -> Progress:
+        run = await self._ledger.get_run(self._run)
+        if run is None:
+            raise ConfigurationError(f"there is no run {self._run!r} in this ledger")
+        counts = await self._ledger.counts(self._run)
+        limits = await self._ledger.limits(run.settings.account)
+        waiting = await self._ledger.select(self._run, (JobState.NEW, JobState.BLOCKED), most=_ESTIMATES)
+        await self._learn()
+        now = await self._ledger.now()
+        self._pace.counted(now, counts.total - counts.of(*_NOT_OVER))
+        return _progress(run, counts, limits, self._pace, waiting, now)
+
+    async def _learn(self) -> None:
+        """Look at jobs that were done lately: those that were added last, among those not looked at yet."""
+        step = _SAMPLE
+        while await self._done(self._seen_to + step, 1):  # a ledger of a million is not walked through
+            self._seen_to += step
+            step *= 2
+        while step > _SAMPLE:
+            step //= 2
+            if await self._done(self._seen_to + step, 1):
+                self._seen_to += step
+        jobs = await self._done(self._seen_to, _SAMPLE)
+        if jobs:
+            self._seen_to = jobs[-1].seq
+            self._pace.learn(jobs)
+
+    async def _done(self, after: int, most: int) -> list[Job]:
+        return await self._ledger.select(self._run, (JobState.DONE,), after=after, most=most)
+
+
+async def measure(ledger: Ledger, run: str) -> Progress:
+    """How far the run is, once. Raises ConfigurationError when the ledger has no such run."""
+    return await Meter(ledger, run).measure()
+
+
+def _progress(
+    run: Run, counts: Counts, limits: AccountLimits, pace: _Pace, waiting: Iterable[Job], now: float
+) -> Progress:
+    submits = run.state is RunState.ACTIVE
+    to_submit = counts.of(*_WAITING) if submits else counts.of(JobState.INTENT)
+    parts = sum(counts.parts.get(state, 0) for state in _WAITING) if submits else 0
+    at_work = counts.of(JobState.RUNNING) + counts.parts.get(JobState.RUNNING, 0)
+    rate, seen = pace.rate(now)
+    left = counts.of(*_NOT_OVER)
+    return Progress(
+        run=run.id,
+        state=run.state,
+        reason=run.reason,
+        total=counts.total,
+        submitted=counts.total - counts.of(*_WAITING, JobState.CANCELLED),
+        running=counts.of(JobState.RUNNING),
+        done=counts.of(JobState.DONE),
+        failed=counts.of(JobState.FAILED),
+        held=counts.of(JobState.HELD),
+        given_up=counts.of(JobState.ABANDONED, JobState.CANCELLED),
+        left=left,
+        parts_left=counts.left - left,
+        spent=run.spent,
+        reserved=run.reserved,
+        projected=expected_cost(
+            run,
+            waiting=counts.of(JobState.BLOCKED, JobState.NEW) if submits else 0,
+            done=counts.of(JobState.DONE),
+            estimates=[job.estimate for job in waiting if not job.part],
+        ),
+        budget=run.settings.budget,
+        unit=unit_of(run.settings.provider),
+        elapsed=max(0.0, now - run.created),
+        eta=expected_end(
+            waiting=to_submit + parts if _moves(counts, submits=submits) else 0,
+            running=at_work,
+            cap=limits.most_running,
+            mean=pace.mean,
+            rate=rate,
+            seen=seen,
+            submit_rate=limits.per_second,
+        ),
+        per_minute=None if rate is None else rate * 60.0,
+    )
+
+
+def _moves(counts: Counts, *, submits: bool) -> bool:
+    """Whether anything moves by itself: what is blocked by a held part does not."""
+    moving = {JobState.INTENT, JobState.RUNNING, JobState.READY} | ({JobState.NEW} if submits else set())
+    both = (*counts.jobs.items(), *counts.parts.items())
+    return any(count for state, count in both if state in moving)

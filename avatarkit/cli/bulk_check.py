@@ -1,0 +1,107 @@
+"""Before a bulk run: every row looked at, and what the run will do, in words."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+import typer
+
+from avatarkit.bulk.checking import CheckReport, check_rows
+from avatarkit.bulk.manifest import read_manifest
+from avatarkit.bulk.naming import NameTemplate
+from avatarkit.bulk.planning import Planner
+from avatarkit.bulk.progress import money_text, seconds_text
+from avatarkit.bulk.records import RunSettings
+from avatarkit.cli import output
+from avatarkit.cli.failures import Exit, Interrupted
+from avatarkit.cli.invocation import Invocation
+from avatarkit.generation import all_capabilities
+
+
+async def check(manifest: Path, settings: RunSettings, *, most_running: int | None) -> CheckReport:
+    """Look at every row of *manifest*. Sends nothing, needs no credentials.
+
+    Raises:
+        ConfigurationError: the manifest cannot be read, the provider is not known, the template is wrong.
+
+    """
+    provider = settings.provider
+    template = NameTemplate(settings.name, provider)
+    rows = read_manifest(manifest, capabilities=Planner(provider).capabilities)
+    return await check_rows(
+        rows, provider=provider, others=all_capabilities(), most_running=most_running, name=template
+    )
+
+
+def document(found: CheckReport) -> dict[str, Any]:
+    """*found* as plain data."""
+    told = attrs.asdict(found)
+    told["mistakes"] = [attrs.asdict(each) for each in found.mistakes]
+    return {"type": "check", "ok": found.ok, **told}
+
+
+def refuse(invocation: Invocation, manifest: Path, found: CheckReport) -> None:
+    """List every mistake.
+
+    Raises:
+        typer.Exit: with the code for a wrong request, when there is a mistake or nothing to do.
+
+    """
+    if found.ok:
+        return
+    if invocation.json:
+        output.write_json(document(found), lines=True)
+    for mistake in found.mistakes:
+        output.warn(str(mistake))
+    count = len(found.mistakes) + found.more
+    if found.more:
+        output.warn(f"… and {found.more} more")
+    what = "has no jobs" if not count else "has 1 mistake" if count == 1 else f"has {count} mistakes"
+    output.warn(f"avatarkit: {manifest} {what}; nothing was sent")
+    raise typer.Exit(Exit.USAGE)
+
+
+def plan_lines(found: CheckReport, settings: RunSettings) -> list[str]:
+    """What the run will do."""
+    parts = f", {found.parts} shared parts before them" if found.parts else ""
+    lines = [f"{_count(found.jobs, 'video')} by {settings.provider}{parts}, into {settings.out}"]
+    cost, unit = found.cost, found.unit or "units"
+    unknown = found.unknown_costs
+    if settings.default_cost is not None:
+        cost, unknown = cost + unknown * settings.default_cost, 0
+    if cost:
+        lines.append(f"estimated cost: {money_text(cost)} {unit}")
+    if unknown:
+        lines.append(f"{_count(unknown, 'video')} of unknown cost (--default-cost N counts them)")
+    if settings.budget is not None:
+        lines.append(_budget(settings.budget, cost, unit, unknown))
+    if found.seconds:
+        lines.append(f"estimated time: {seconds_text(found.seconds)}")
+    return lines
+
+
+def _budget(budget: float, cost: float, unit: str, unknown: int) -> str:
+    text = f"budget: {money_text(budget)} {unit}"
+    if cost > budget:
+        return f"{text}, less than the estimate: the run stops when it is used up"
+    return f"{text}; what has no known cost is not held back by it" if unknown else text
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def confirm(*, yes: bool) -> None:
+    """Ask on a terminal whether to go on.
+
+    Raises:
+        Interrupted: the answer was no.
+
+    """
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    if not typer.confirm("Go on?", default=True, err=True):
+        raise Interrupted(Exit.INTERRUPTED)

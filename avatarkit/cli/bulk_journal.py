@@ -1,0 +1,147 @@
+"""Opening a journal for one command: to change it, or only to look, also while a run is using it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from avatarkit.bulk.journal import is_address, open_ledger
+from avatarkit.bulk.ledger import Ledger
+from avatarkit.bulk.peek import PeekedLedger
+from avatarkit.bulk.records import Job, JobState, Run, RunSettings
+from avatarkit.cli.failures import clean
+from avatarkit.errors import ConfigurationError, InvalidRequest
+
+Journal = Annotated[
+    str, typer.Argument(metavar="JOURNAL", help="The run's file (….run.db), or a PostgreSQL address.")
+]
+RunName = Annotated[
+    str | None, typer.Option("--run", metavar="NAME", help="Which run, where the journal has several.")
+]
+
+MAIN = "main"
+"""The name of a run that was given none."""
+
+
+def exists(journal: str) -> bool:
+    """Whether there may be a ledger: an address, or a file that is not empty."""
+    if is_address(journal):
+        return True
+    try:
+        return Path(journal).stat().st_size > 0
+    except OSError:
+        return False
+
+
+@asynccontextmanager
+async def looked_into(journal: str) -> AsyncIterator[Ledger]:
+    """The ledger for reading; a file is not locked, so that a run may be using it.
+
+    Raises:
+        ConfigurationError: there is none, or it is no ledger.
+
+    """
+    ledger: Any = await (open_ledger(journal) if is_address(journal) else PeekedLedger.open(Path(journal)))
+    try:
+        yield ledger
+    finally:
+        await ledger.aclose()
+
+
+@asynccontextmanager
+async def opened_ledger(journal: str) -> AsyncIterator[Ledger]:
+    """The ledger that is there, for changing it.
+
+    Raises:
+        ConfigurationError: there is none, it is no ledger, or a run has it open at this moment.
+
+    """
+    if not exists(journal):
+        raise ConfigurationError(f"there is no journal {shown(journal)}")
+    try:
+        ledger = await open_ledger(journal)
+    except ConfigurationError as error:
+        if "in use" in str(error):
+            raise ConfigurationError(
+                f"{error}: a run is working on it",
+                hint="Stop that run first (Ctrl-C once); it goes on where it was when it is started again. "
+                "avatarkit bulk status works meanwhile.",
+            ) from None
+        raise
+    try:
+        yield ledger
+    finally:
+        await ledger.aclose()
+
+
+async def the_run(ledger: Ledger, name: str | None) -> Run:
+    """The run that was named, or the only one.
+
+    Raises:
+        ConfigurationError: there is none, or there are several and none was named.
+
+    """
+    runs = await ledger.runs()
+    for run in runs:
+        if run.id == name or (name is None and len(runs) == 1):
+            return run
+    if not runs:
+        raise ConfigurationError("the journal has no run yet")
+    names = ", ".join(run.id for run in runs[:20])
+    what = "several runs" if name is None else f"no run {name!r}"
+    raise ConfigurationError(f"the journal has {what}", hint=f"Give one of them with --run: {names}")
+
+
+async def every(ledger: Ledger, run: str, states: Sequence[JobState] = ()) -> AsyncIterator[Job]:
+    """Jobs and parts in one of *states*, in the order in which they were added, a thousand at a time."""
+    after = 0
+    while jobs := await ledger.select(run, states, after=after):
+        after = jobs[-1].seq
+        for job in jobs:
+            yield job
+
+
+async def found(ledger: Ledger, run: str, keys: Iterable[str]) -> list[Job]:
+    """The jobs of these keys.
+
+    Raises:
+        InvalidRequest: with every key that the run does not have.
+
+    """
+    jobs, problems = [], []
+    for key in dict.fromkeys(keys):
+        job = await ledger.get(run, key)
+        if job is None:
+            problems.append(f"the run {run} has no job {key[:80]!r}")
+        else:
+            jobs.append(job)
+    if problems:
+        raise InvalidRequest(problems)
+    return jobs
+
+
+def shown(journal: str) -> str:
+    """*journal* for people: an address without its password."""
+    return clean(journal) if not is_address(journal) else _without_password(journal)
+
+
+def _without_password(address: str) -> str:
+    scheme, _, rest = address.partition("://")
+    login, at, place = rest.rpartition("@")
+    name = login.partition(":")[0]
+    return f"{scheme}://{name}{at}{place.partition('?')[0]}"
+
+
+def command_line(journal: str, run: Run) -> str:
+    """The command that goes on with *run*. What it was begun with is remembered, so little has to be said."""
+    settings: RunSettings = run.settings
+    words = ["avatarkit", "bulk", "run", settings.manifest or "MANIFEST", "--provider", settings.provider]
+    words += ["--out", settings.out, "--journal", shown(journal)]
+    if run.id != MAIN:
+        words += ["--run", run.id]
+    return shlex.join(words)
