@@ -127,6 +127,11 @@ class AsyncChain(AsyncTask[AsyncVideo]):
         return self._handle.at
 
     @property
+    def current(self) -> AsyncTask[Any]:
+        """The present step's own task. Waiting for it or looking at it submits nothing."""
+        return self._current
+
+    @property
     def steps(self) -> tuple[str, ...]:
         """The operations of all steps, in their order."""
         return tuple(step.operation for step in self._handle.steps)

@@ -36,8 +36,12 @@ if TYPE_CHECKING:
 
 
 def all_capabilities() -> list[Capabilities]:
-    """What every provider can make."""
-    return [providers.part(name, "generate").CAPABILITIES for name in providers.names()]
+    """What every provider can make; those without a ``generate.py`` are left out."""
+    found = []
+    for name in providers.names():
+        with contextlib.suppress(ModuleNotFoundError):
+            found.append(providers.part(name, "generate").CAPABILITIES)
+    return found
 
 
 async def generate(

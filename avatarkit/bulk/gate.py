@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -65,7 +66,7 @@ class LedgerGate:
     Attributes:
         opened: whether an intent was written.
         outcome: what became of the latest send.
-        token, task_id: of the accepted task.
+        token, task_id, accepted_at: of the accepted task.
 
     """
 
@@ -79,9 +80,12 @@ class LedgerGate:
         self.opened = False
         self.outcome: Outcome | None = None
         self.token = self.task_id = ""
+        self.accepted_at = 0.0
 
     async def open(self, ticket: Ticket) -> float | None:
         """Write the intent; raises NotNow when the ledger does not let it go out."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()  # before the ledger's clock starts: its answer may be long on the way
         answer = await self._ledger.open_intent(
             Intent(
                 run=self._job.run,
@@ -97,7 +101,7 @@ class LedgerGate:
             raise NotNow(answer)
         self.attempt += 1
         self.opened = True
-        return SEND_SECONDS
+        return SEND_SECONDS - (loop.time() - began)
 
     async def settled(
         self, ticket: Ticket, outcome: str, *, task_id: str, token: str, error: AvatarKitError | None
@@ -119,7 +123,7 @@ class LedgerGate:
 
     async def _accepted(self, task_id: str, token: str) -> None:
         self.token, self.task_id = token, task_id
-        now = await self._ledger.now()
+        now = self.accepted_at = await self._ledger.now()
         taken = await self._ledger.accepted(
             self._job.run, self._job.key, self.attempt, task_id=task_id, token=token, look_at=now
         )

@@ -245,9 +245,10 @@ class LocalDriver:
         """The ledger knows what these looks showed."""
         if self._free is not None:
             self._free += len(looks)
+        now = await self._ledger.now()
         for job, task, look in looks:
             if look.state is JobState.READY:
-                ready = attrs.evolve(job, state=JobState.READY, cost=look.cost)
+                ready = attrs.evolve(job, state=JobState.READY, cost=look.cost, ended_at=now)
                 self._collecting.append((ready, task))
             elif look.state is JobState.FAILED:
                 await self._look_up(job.key)

@@ -141,7 +141,8 @@ class Columns:
             near = f"{owner}.{option}" if owner else ""
         else:
             candidates = [*_FIELDS, *sorted(self._options)]
-            near = next(iter(difflib.get_close_matches(plain, candidates, 1, _ALIKE)), "")
+            swapped = [each for each in candidates if sorted(each) == sorted(plain)]
+            near = next(iter(swapped or difflib.get_close_matches(plain, candidates, 1, _ALIKE)), "")
         return "" if near in present else near
 
 

@@ -121,10 +121,11 @@ class Lines:
             except UnicodeDecodeError as error:
                 text = left + error.object[: error.start].decode(self._encoding, "ignore")
                 self.mistake = Mistake(line=0, column="", message=self._undecodable(error))
-            # A carriage return at the end may be half of a line's end.
-            held = "\r" if text.endswith("\r") and not final else ""
-            lines = _LINE.findall(text, 0, len(text) - len(held))
-            left = text[sum(map(len, lines)) :]
+            # A carriage return at the end may be half of a line's end. Beyond the last end nothing is searched:
+            # a file that is one endless line would take the expression quadratic time.
+            last = len(text) - (text.endswith("\r") and not final)
+            end = max(text.rfind("\n", 0, last), text.rfind("\r", 0, last)) + 1
+            lines, left = _LINE.findall(text, 0, end), text[end:]
             yield from self._given(lines)
             if len(left) > LINE_LIMIT:
                 self.mistake = self._too_long()

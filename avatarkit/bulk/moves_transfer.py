@@ -30,7 +30,7 @@ COPIED = (
 
 _FIELDS = tuple(COPIED.split(", "))
 _RUN_FIELDS = ("settings", "budget", "state", "reason", "created", "spent", "reserved", "failures_in_row")
-_LIMITS = ("most_running", "cap", "went_well", "per_second", "cool_until", "next_turn")
+_LIMITS = ("most_running", "cap", "per_second")
 
 _LEFT = "moved to another ledger"
 _ARRIVING = "on its way from another ledger"
@@ -231,7 +231,7 @@ def ties(run: str) -> Move[tuple[list[tuple[str, str]], list[tuple[str, str]]]]:
 
 def tie(run: str, needs: Sequence[tuple[str, str]], broken: Sequence[tuple[str, str]]) -> Move[None]:
     """Write the pairs of :func:`ties` down here."""
-    for piece in pieces(needs):
+    for piece in pieces(needs, 2):
         params: dict[str, Any] = {"run": run}
         values = ", ".join(f"({names(f'v{n}x', pair, params)})" for n, pair in enumerate(piece))
         yield (
@@ -272,7 +272,7 @@ def uploads(account: str) -> Move[list[tuple[str, str, float]]]:
 
 def keep_uploads(account: str, kept: Sequence[tuple[str, str, float]]) -> Move[None]:
     """Keep them here too, unless something newer is known."""
-    for piece in pieces(kept):
+    for piece in pieces(kept, 3):
         params: dict[str, Any] = {"account": account}
         values = ", ".join(f"(:account, {names(f'v{n}x', row, params)})" for n, row in enumerate(piece))
         yield (
@@ -301,7 +301,7 @@ def open_up(run: str, parcel: Parcel, wanted: tuple[int, int]) -> Move[None]:
 
 def _take_over(parcel: Parcel) -> Move[None]:
     """Limits that the account has nothing of here."""
-    for name in ("most_running", "cap", "per_second"):
+    for name in _LIMITS:
         yield (
             f"UPDATE accounts SET {name} = :value WHERE account = :account AND {name} IS NULL",
             {"value": parcel.limits[name], "account": parcel.account},

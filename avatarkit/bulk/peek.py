@@ -90,6 +90,8 @@ def _connected(path: Path) -> sqlite3.Connection:
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
+            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                raise ConfigurationError(f"{path} is not an avatarkit ledger") from None
             raise trouble(error, path) from None
         raise
     return connection

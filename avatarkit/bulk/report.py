@@ -55,9 +55,7 @@ async def write_report(
         ConfigurationError: there is no such run; the file cannot be written, or is something else than a report.
 
     """
-    path = Path(target).absolute()
-    if await in_thread(path.is_dir):
-        path /= _NAME
+    path: Path = await in_thread(_named, target)
     progress = await measure(ledger, run)
     found = await ledger.get_run(run)
     assert found is not None
@@ -102,6 +100,11 @@ def _place(run: Run, journal: object) -> tuple[str, ...]:
     if run.id != "main":
         words += ["--run", shell_word(run.id)]
     return tuple(words)
+
+
+def _named(target: str | os.PathLike[str]) -> Path:
+    path = Path(target).absolute()
+    return path / _NAME if path.is_dir() else path
 
 
 def _write(path: Path, pieces: Iterator[str]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import attrs
 import orjson
@@ -60,9 +62,11 @@ class Cards:
     def section(self) -> Iterator[str]:
         """The gallery as HTML."""
         count = len(self.jobs)
-        some = "" if count == self.total else f", evenly spread over all {self.total:,}"
-        about = f"{count:,} of them{some}." if some else "All of them."
-        yield f'<section id="videos" aria-labelledby="gallery" tabindex="-1">\n<h2 id="gallery">{self.total:,} videos</h2>\n'
+        about = "Each with its player."
+        if count < self.total:
+            about = f"{count:,} of them are here, evenly spread over all {self.total:,}."
+        yield '<section id="videos" aria-labelledby="gallery" tabindex="-1">\n'
+        yield f'<h2 id="gallery">{self.total:,} videos</h2>\n'
         if not count:
             yield '<p class="soft">None is done yet.</p>\n</section>\n'
             return
@@ -98,7 +102,7 @@ class Cards:
             facts.append(f"{money_text(job.cost)} {escaped(self.unit, 40)}".strip())
         if job.submitted_at is not None and job.ended_at is not None:
             facts.append(f"took {seconds_text(job.ended_at - job.submitted_at)}")
-        return " · ".join(facts)
+        return " · ".join(each.replace(" ", "\xa0") for each in facts)
 
     def _player(self, job: Job, title: str) -> Iterator[str]:
         file = word(job.result, "file")
@@ -133,21 +137,30 @@ class Cards:
 
     def _source(self, path: Path, kind: str) -> Iterator[str]:
         """The player's URL: a relative one, or the file itself."""
-        size = path.stat().st_size if self.media == "embed" else 0
-        if not 0 < size <= min(_LARGEST_EMBEDDED, _MOST_EMBEDDED - self._embedded):
+        video = self._opened(path) if self.media == "embed" else None
+        if video is None:
             yield escaped_url(relative_url(path, self.folder))
             return
-        self._embedded += size
         yield f"data:{_TYPES[kind]};base64,"
-        with path.open("rb") as video:
-            left = size
-            while left and (piece := video.read(min(_PIECE, left))):
+        with video:
+            left = os.fstat(video.fileno()).st_size
+            self._embedded += left
+            while left > 0 and (piece := video.read(min(_PIECE, left))):
                 left -= len(piece)
                 yield base64.b64encode(piece).decode()
 
+    def _opened(self, path: Path) -> BinaryIO | None:
+        """The file, unless it cannot be read or is too large to be put into the page."""
+        room = min(_LARGEST_EMBEDDED, _MOST_EMBEDDED - self._embedded)
+        with contextlib.suppress(OSError):
+            if path.stat().st_size <= room:
+                return path.open("rb")
+        return None
+
 
 _TOOLS = """<div class="tools" role="search" hidden>
-<label>Filter by key, title, text or column <input type="search" id="filter" autocomplete="off" spellcheck="false"></label>
+<label>Filter by key, title, text or column
+<input type="search" id="filter" autocomplete="off" spellcheck="false"></label>
 <p id="shown" class="soft small" role="status"></p>
 </div>"""
 

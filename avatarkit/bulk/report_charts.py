@@ -57,11 +57,13 @@ def timeline(bins: Sequence[Bin], width: float, cap: int | None) -> str:
     span = f"from {moment(bins[0].at)} to {moment(bins[-1].at + width)} UTC"
     rows = "|".join(_in_words(each, width, form) for each in bins)
     beyond = f", {cap:,} allowed" if cap is not None else ""
+    running = _svg(_running(bins, peak, cap), f"Tasks running {span}; at most {peak:,}", title="Running")
+    ended = _svg(_ended(bins, most), f"Videos ended {span}; at most {most:,} in one stretch", title="Ended")
     return f"""<figure data-rows="{escaped(rows, 60_000)}">
 <figcaption>Running at the provider, and videos ended in each {seconds_text(width)}; times are UTC</figcaption>
-<div class="chart">{_svg(_running(bins, peak, cap), f"Tasks running {span}; at most {peak:,}", title="Running")}
+<div class="chart">{running}
 <span class="top">{peak:,} running at most{beyond}</span></div>
-<div class="chart low">{_svg(_ended(bins, most), f"Videos ended {span}; at most {most:,} in one stretch", title="Ended")}
+<div class="chart low">{ended}
 <span class="top">{most:,} ended at most</span></div>
 <div class="axis">{"".join(f"<span>{moment(at, form)}</span>" for at in _ticks(bins, width))}</div>
 <p class="readout soft" role="status"></p>

@@ -15,7 +15,7 @@ from avatarkit.bulk.progress import Progress, money_text, seconds_text
 from avatarkit.bulk.records import Counts, Job, JobState, Run, RunState
 from avatarkit.bulk.report_cards import Cards
 from avatarkit.bulk.report_charts import bar, durations, share_bar, timeline
-from avatarkit.bulk.report_facts import Facts, Group, Why, word
+from avatarkit.bulk.report_facts import Facts, Group, Why
 from avatarkit.bulk.report_text import escaped, moment, own_words, shell_word, size_text
 
 GENERATOR = "avatarkit bulk report"
@@ -212,12 +212,14 @@ def _held(content: Content) -> str:
     shown = "".join(_why(content, why) for why in groups[:_MOST_WHY])
     rest = sum(why.count for why in groups[_MOST_WHY:])
     more = f'<p class="more">and {rest:,} more, for other reasons</p>' if rest else ""
-    every = _commands(content, (("doubts", "Every job that is held, one a line.", ""),), None)
+    ways = "".join(f"<div><dt><b>{name}</b></dt><dd>{meaning}</dd></div>" for name, meaning, _ in _WAYS)
+    every = _commands(content, (("doubts", "", ""),), None)
     return f"""<section class="attention" aria-labelledby="held">
 <h2 id="held"><span class="swatch held" aria-hidden="true"></span>{held:,} held for you</h2>
 <p class="soft">The provider may or may not have accepted these. They are never sent again unless you say so, for that
-could be paid for twice. Look for each at the provider, then say what it is.</p>
-{shown}{more}{every}
+could be paid for twice. Look for each at the provider, then say what it is:</p>
+<dl class="ways">{ways}</dl>
+{shown}{more}<h3>All that is held, one a line</h3>{every}
 </section>
 """
 
@@ -248,16 +250,21 @@ def _held_job(content: Content, job: Job) -> str:
 def _commands(content: Content, ways: tuple[tuple[str, str, str], ...], key: str | None) -> str:
     """Commands to copy; a key that begins with a dash is kept from being an option."""
     items = []
-    for name, meaning, more in ways:
+    for name, _, more in ways:
         words = ["avatarkit", "bulk", name, *content.place]
         if key is not None:
             words += ["--"] * key.startswith("-") + [shell_word(key)]
-        line = " ".join([*words, more] if more else words)
         items.append(
-            f"<li><div><code>{escaped(line, 2000)}</code><p class='soft small'>{meaning}</p></div>"
+            f"<li>{_command([*words, more] if more else words)}"
             f'<button type="button" class="copy" hidden aria-label="Copy the command {name}">Copy</button></li>'
         )
     return f'<ul class="commands">{"".join(items)}</ul>'
+
+
+def _command(words: list[str]) -> str:
+    """A command as it is typed; options are not broken at their dashes."""
+    shown = (escaped(word, 2000) for word in words)
+    return f"<code>{' '.join(f'<span>{each}</span>' if each[:2] == '--' else each for each in shown)}</code>"
 
 
 # -- money, and the course of it
@@ -322,10 +329,10 @@ def _failures(content: Content) -> str:
         if groups[_MOST_GROUPS:]
         else ""
     )
-    again = " ".join(["avatarkit", "bulk", "resend", *content.place, "KEY …"])
+    again = _command(["avatarkit", "bulk", "resend", *content.place, "KEY …"])
     return f"""<section aria-labelledby="failures">
 <h2 id="failures">{_many(failed, "failure", "failures")} by reason</h2>
-<p class="soft">To send some of them again, which is billed: <code>{escaped(again, 2000)}</code></p>
+<p class="soft">To send some of them again, which is billed: {again}</p>
 <div class="scroll"><table class="failures"><thead><tr><th scope="col">Reason</th><th scope="col">Code</th>
 <th scope="col" class="number">Videos</th><th scope="col"><span class="soft">Share</span></th>
 <th scope="col">Examples</th></tr></thead>
@@ -355,11 +362,6 @@ def _failure(group: Group, share: float) -> str:
 
 def _foot(content: Content) -> str:
     return f"""<footer>
-<p>Written by avatarkit {escaped(__version__, 40)} as of {_time(content.now)}. Videos are linked where they lay then, so keep
-this page and their folder in the same places to each other. It loads nothing from the network.</p>
+<p>Written by avatarkit {escaped(__version__, 40)} as of {_time(content.now)}. Videos are linked where they
+lay then: when this page moves, their folder has to move with it. It loads nothing from the network.</p>
 </footer>"""
-
-
-def described(job: Job) -> str:
-    """What a failed or held job says for itself, in a few words."""
-    return word(job.error, "message", 300)

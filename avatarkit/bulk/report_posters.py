@@ -36,7 +36,7 @@ class Posters:
         self._until = time.monotonic() + patience
 
     def of(self, path: Path) -> str:
-        """A ``data:`` URI with a JPEG of a frame from the middle of the video; ``""`` where there is none. Never raises."""
+        """A ``data:`` URI with a JPEG of a frame from the middle of the video, or ``""``. Never raises."""
         demuxer = _DEMUXERS.get(path.suffix.lstrip(".").lower())
         if av is None or demuxer is None or self._bytes_left <= 0 or time.monotonic() > self._until:
             return ""

@@ -18,7 +18,7 @@ class Seen:
     __slots__ = ("_count", "_mask", "_table")
 
     def __init__(self) -> None:
-        self._table = array("Q", bytes(8 * _SMALLEST))
+        self._table = array("Q", [0]) * _SMALLEST
         self._mask = _SMALLEST - 1
         self._count = 0
 
@@ -42,7 +42,7 @@ class Seen:
 
     def _grow(self) -> None:
         size = len(self._table) * 2
-        table, mask = array("Q", bytes(8 * size)), size - 1
+        table, mask = array("Q", [0]) * size, size - 1
         for value in self._table:
             if value:
                 at = value & mask

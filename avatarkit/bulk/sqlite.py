@@ -88,8 +88,8 @@ class SqliteLedger(MovesLedger):
         """Carry out what was begun, and let the file go. Again does nothing."""
         self._closed = True
         if os.getpid() == self._pid:
-            self._forgotten()
-            await in_thread(_join, self._reader, self._writer)
+            self._forgotten.detach()
+            await in_thread(_end, self._reader, self._writer)
 
     async def now(self) -> float:
         """Seconds since 1970; never goes back, also over a restart."""
@@ -139,8 +139,11 @@ def _stop(*workers: Worker) -> None:
         worker.stop()
 
 
-def _join(*workers: Worker) -> None:
+def _end(*workers: Worker) -> None:
+    # One after the other: SQLite empties its journal into the file when the last connection is closed, and two that
+    # close at the same moment both take the other for the last.
     for worker in workers:
+        worker.stop()
         worker.join()
 
 

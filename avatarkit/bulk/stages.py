@@ -15,7 +15,7 @@ import attrs
 
 from avatarkit.bulk.gate import LedgerGate, NotNow, error_facts
 from avatarkit.bulk.ledger import Ledger
-from avatarkit.bulk.planning import Planner, row_bytes
+from avatarkit.bulk.planning import Planner, part_keys, row_bytes
 from avatarkit.bulk.records import Job, JobState, Look, Opened, Run, RunState
 from avatarkit.bulk.specs import Row, row_of
 from avatarkit.chain import kept, perform
@@ -119,7 +119,8 @@ class Stages:
         cost = job.estimate if job.estimate is not None else settings.default_cost
         gate = LedgerGate(self.ledger, job, cost=cost or 0.0, retries=settings.retries, owner=self.owner)
         try:
-            parts = {} if job.part else await self.ledger.parts_of(job.run, job.key)
+            needs = not job.part and part_keys(job.spec)
+            parts = await self.ledger.parts_of(job.run, job.key) if needs else {}
             ready = self.planner.ready(job, None if job.part else row_of(row_bytes(job.spec)).request, parts)
             step, name = self.planner.name(job, ready.step, job.attempt + 1)
             options = CallOptions(gate=gate, retries=0)
@@ -134,7 +135,12 @@ class Stages:
         if not gate.token:
             return Result(Done.MOVED)
         running = attrs.evolve(
-            job, state=JobState.RUNNING, attempt=gate.attempt, token=gate.token, task_id=gate.task_id
+            job,
+            state=JobState.RUNNING,
+            attempt=gate.attempt,
+            token=gate.token,
+            task_id=gate.task_id,
+            submitted_at=gate.accepted_at,
         )
         return Result(Done.MOVED, running=running)
 

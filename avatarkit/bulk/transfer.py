@@ -8,11 +8,10 @@ from functools import partial
 import attrs
 
 from avatarkit.bulk import moves_transfer
-from avatarkit.bulk.moves import pieces
 from avatarkit.bulk.moves_store import MovesLedger
 from avatarkit.errors import ConfigurationError
 
-_TIES = 1000  # pairs in one transaction
+_TIES = 1000  # pairs of each sort in one transaction
 
 
 @attrs.frozen(kw_only=True)
@@ -60,10 +59,9 @@ async def _copy(source: MovesLedger, target: MovesLedger, run: str, parcel: move
         await target.change(partial(moves_transfer.put, run, rows))
         after = rows[-1][-1]
     needs, broken = await source.read(partial(moves_transfer.ties, run))
-    for piece in pieces(needs, _TIES):
-        await target.change(partial(moves_transfer.tie, run, piece, ()))
-    for piece in pieces(broken, _TIES):
-        await target.change(partial(moves_transfer.tie, run, (), piece))
+    for start in range(0, max(len(needs), len(broken)), _TIES):
+        some = slice(start, start + _TIES)
+        await target.change(partial(moves_transfer.tie, run, needs[some], broken[some]))
     kept = await source.read(partial(moves_transfer.uploads, parcel.account))
     await target.change(partial(moves_transfer.keep_uploads, parcel.account, kept))
     wanted = await source.read(partial(moves_transfer.size, run))

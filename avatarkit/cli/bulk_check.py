@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import sys
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,14 @@ from avatarkit.bulk.manifest import read_manifest
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.bulk.planning import Planner
 from avatarkit.bulk.progress import money_text, seconds_text
-from avatarkit.bulk.records import RunSettings
+from avatarkit.bulk.records import Run, RunSettings
 from avatarkit.cli import output
+from avatarkit.cli.bulk_journal import looked_into
 from avatarkit.cli.failures import Exit, Interrupted
 from avatarkit.cli.invocation import Invocation
+from avatarkit.errors import InvalidRequest
 from avatarkit.generation import all_capabilities
+from avatarkit.transport.clock import in_thread
 
 
 async def check(manifest: Path, settings: RunSettings, *, most_running: int | None) -> CheckReport:
@@ -34,6 +40,26 @@ async def check(manifest: Path, settings: RunSettings, *, most_running: int | No
     return await check_rows(
         rows, provider=provider, others=all_capabilities(), most_running=most_running, name=template
     )
+
+
+def is_known(journal: str, manifest: Path, earlier: Run) -> Callable[[], Coroutine[Any, Any, bool]]:
+    """Asks whether the journal has the rows of *manifest* as it is now, so that they need not be checked again."""
+
+    async def main() -> bool:
+        async with looked_into(journal) as ledger:
+            name, account = f"manifest:{earlier.id}", earlier.settings.account
+            kept = await ledger.recall(account, name, younger_than=math.inf)
+        return kept is not None and kept.get("digest") == await in_thread(_digest, manifest)
+
+    return main
+
+
+def _digest(manifest: Path) -> str:
+    try:
+        with manifest.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""  # whoever reads it next says what is wrong
 
 
 def document(found: CheckReport) -> dict[str, Any]:
@@ -54,14 +80,26 @@ def refuse(invocation: Invocation, manifest: Path, found: CheckReport) -> None:
         return
     if invocation.json:
         output.write_json(document(found), lines=True)
-    for mistake in found.mistakes:
-        output.warn(str(mistake))
-    count = len(found.mistakes) + found.more
-    if found.more:
-        output.warn(f"… and {found.more} more")
+    raise _refused(manifest, [str(mistake) for mistake in found.mistakes], found.more)
+
+
+def refused(invocation: Invocation, manifest: Path, error: InvalidRequest) -> typer.Exit:
+    """What to raise when the rows do not go with what the journal has; every mistake was listed."""
+    if invocation.json:
+        mistakes = [{"line": 0, "column": "", "message": each} for each in error.problems]
+        output.write_json({"type": "check", "ok": False, "mistakes": mistakes}, lines=True)
+    return _refused(manifest, error.problems, 0)
+
+
+def _refused(manifest: Path, mistakes: Sequence[str], more: int) -> typer.Exit:
+    for text in mistakes:
+        output.warn(text)
+    if more:
+        output.warn(f"… and {more} more")
+    count = len(mistakes) + more
     what = "has no jobs" if not count else "has 1 mistake" if count == 1 else f"has {count} mistakes"
     output.warn(f"avatarkit: {manifest} {what}; nothing was sent")
-    raise typer.Exit(Exit.USAGE)
+    return typer.Exit(Exit.USAGE)
 
 
 def plan_lines(found: CheckReport, settings: RunSettings) -> list[str]:

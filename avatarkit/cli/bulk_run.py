@@ -12,6 +12,7 @@ import typer
 
 from avatarkit.bulk.checking import CheckReport
 from avatarkit.bulk.journal import is_address, open_ledger
+from avatarkit.bulk.ledger import Ledger as SomeLedger
 from avatarkit.bulk.progress import measure
 from avatarkit.bulk.records import Run
 from avatarkit.bulk.run import BulkRun, JobOutcome
@@ -24,6 +25,7 @@ from avatarkit.cli.failures import Exit
 from avatarkit.cli.invocation import Invocation, Ledger
 from avatarkit.cli.options import BaseUrl
 from avatarkit.cli.running import opened, run
+from avatarkit.errors import InvalidRequest
 from avatarkit.events import Event, SubmissionSettled
 
 Manifest = Annotated[
@@ -107,16 +109,15 @@ def bulk_run(
         earlier=earlier,
     )  # fmt: skip
     invocation.lines = True
-    found = run(invocation, lambda: bulk_check.check(manifest, wanted.settings, most_running=max_running))
-    bulk_check.refuse(invocation, manifest, found)
-    _announce(invocation, wanted, found)
-    if dry_run:
-        if invocation.json:
-            output.write_json(bulk_check.document(found), lines=True)
-        else:
-            output.line("nothing was sent: this was a dry run")
-        return
-    bulk_check.confirm(yes=yes)
+    if dry_run or earlier is None or not run(invocation, bulk_check.is_known(place, manifest, earlier)):
+        found = run(invocation, lambda: bulk_check.check(manifest, wanted.settings, most_running=max_running))
+        bulk_check.refuse(invocation, manifest, found)
+        for text in bulk_check.plan_lines(found, wanted.settings):
+            output.note(invocation, text)
+        if dry_run:
+            _dry(invocation, found)
+            return
+        bulk_check.confirm(yes=yes)
     if not is_address(place):
         Path(place).parent.mkdir(parents=True, exist_ok=True)
     code = run(invocation, lambda: Going(invocation, wanted).go())
@@ -130,16 +131,11 @@ async def _earlier(journal: str, name: str) -> Run | None:
         return await ledger.get_run(name)
 
 
-def _announce(invocation: Invocation, wanted: Wanted, found: CheckReport) -> None:
-    for text in bulk_check.plan_lines(found, wanted.settings):
-        output.note(invocation, text)
-    if wanted.earlier is not None:
-        spent = output.number_text(wanted.earlier.spent)
-        output.note(
-            invocation, f"going on with the run in {shown(wanted.journal)}, {spent} {found.unit} spent"
-        )
+def _dry(invocation: Invocation, found: CheckReport) -> None:
+    if invocation.json:
+        output.write_json(bulk_check.document(found), lines=True)
     else:
-        output.note(invocation, f"journal: {shown(wanted.journal)}")
+        output.line("nothing was sent: this was a dry run")
 
 
 class _Counted(Ledger):
@@ -205,12 +201,28 @@ class Going:
             )
             assert bulk.run is not None
             self._invocation.ledger.going_on = self._again or command_line(wanted.journal, bulk.run)
-            async with Live(self._invocation, ledger, wanted.run) as live:
-                await self._carried(bulk, live)
-            now = await ledger.get_run(wanted.run)
-            assert now is not None
-            self._tell(summary(now, await measure(ledger, wanted.run), shown(wanted.journal)))
-            return exit_of(now, await ledger.counts(wanted.run))
+            await self._say_begun(ledger)
+            try:
+                async with Live(self._invocation, ledger, wanted.run) as live:
+                    await self._carried(bulk, live)
+            except InvalidRequest as error:  # rows that the journal has with another content
+                raise bulk_check.refused(self._invocation, wanted.manifest, error) from None
+            except asyncio.CancelledError:
+                await self._summed_up(ledger)
+                raise
+            return exit_of(await self._summed_up(ledger), await ledger.counts(wanted.run))
+
+    async def _summed_up(self, ledger: SomeLedger) -> Run:
+        now = await ledger.get_run(self._wanted.run)
+        assert now is not None
+        seen = await measure(ledger, self._wanted.run)
+        self._tell(summary(now, seen, shown(self._wanted.journal)))
+        return now
+
+    async def _say_begun(self, ledger: SomeLedger) -> None:
+        seen, place = await measure(ledger, self._wanted.run), shown(self._wanted.journal)
+        text = f"going on with the run in {place}: {seen.line()}" if seen.total else f"journal: {place}"
+        output.note(self._invocation, text)
 
     async def _carried(self, bulk: BulkRun, live: Live) -> None:
         """Take outcomes until the end; the first Ctrl-C lets what is under way come to its end."""
@@ -221,10 +233,8 @@ class Going:
             if working.done():
                 raise
             live.say("submitting no more; what is under way is finished first")
-            while not working.done():
-                bulk.stop()  # again and again: one that comes while the manifest is read is not remembered
-                await asyncio.wait({working}, timeout=0.2)
-            working.result()
+            bulk.stop()
+            await working
             raise
         finally:
             working.cancel()

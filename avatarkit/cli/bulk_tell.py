@@ -30,11 +30,9 @@ def exit_of(run: Run, counts: Counts) -> Exit:
 
 
 def outcome_document(outcome: JobOutcome) -> dict[str, Any]:
-    """One line of ``--json``: what became of a job. Fields without a value are left out."""
+    """One line of ``--json``: what became of a job. Every field is always there, null where nothing is known."""
     told = attrs.asdict(outcome)
-    told |= {"state": outcome.state.value, "ok": outcome.ok}
-    kept = {name: value for name, value in told.items() if value not in (None, "", {})}
-    return {"type": "outcome", **kept}
+    return {"type": "outcome", **told, "state": outcome.state.value, "ok": outcome.ok}
 
 
 def outcome_line(outcome: JobOutcome) -> str:
@@ -65,8 +63,9 @@ def summary_lines(told: Mapping[str, Any]) -> list[str]:
     lines = [first, f"{money_text(told['spent'])} {told['unit']} in {seconds_text(told['elapsed'])}"]
     if told["state"] != RunState.ACTIVE.value:
         lines.append(f"the run {told['state']}: {clean(told['reason'])}")
-    lines += advice(told)
-    return lines
+    if told["running"]:
+        lines.append(f"{told['running']:,} run on at the provider; the next start fetches them")
+    return lines + advice(told)
 
 
 def advice(told: Mapping[str, Any]) -> list[str]:

@@ -73,7 +73,8 @@ def options_of(wanted: Wanted) -> BulkOptions:
         out=settings.out,
         name=settings.name,
         sidecar=settings.sidecar,
-        budget=settings.budget,
+        # None would mean: as before.
+        budget=settings.budget if settings.budget is not None else math.inf,
         default_cost=settings.default_cost,
         retries=settings.retries,
         max_failures=settings.max_failures,

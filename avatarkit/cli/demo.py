@@ -12,11 +12,11 @@ import typer
 
 from avatarkit import providers, studio
 from avatarkit.cli import output
+from avatarkit.cli.demo_all import Round, chosen, show
 from avatarkit.cli.demo_bulk import demo_bulk
 from avatarkit.cli.extras import studio_remark
 from avatarkit.cli.failures import Interrupted
 from avatarkit.cli.invocation import Invocation, Ledger, command
-from avatarkit.cli.options import Provider
 from avatarkit.cli.progress import Board
 from avatarkit.cli.running import opened, operation, run
 from avatarkit.cli.sandbox import environment, export_lines, listening, new_sandbox
@@ -36,6 +36,8 @@ _TEXTS = (
     "学习一门新的语言，最好的方法就是每天都说一点。",  # noqa: RUF001
 )
 _WAIT = 600.0
+_CLASSIC = "hifly"
+"""Whose clips are made when no provider is named."""
 
 
 @attrs.frozen
@@ -68,7 +70,10 @@ def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files.")] = Path(
         "avatarkit-demo"
     ),
-    provider: Provider = "hifly",
+    provider: Annotated[
+        str | None,
+        typer.Option("--provider", metavar="NAME", help='A video from this one, or from each: "all".'),
+    ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", help="What to say; may be repeated.")] = None,
     subtitles: Annotated[
         bool, typer.Option("--subtitles/--no-subtitles", help="Burn the text into the videos.")
@@ -80,16 +85,23 @@ def demo(
         int | None, typer.Option("--bulk", min=1, help="A bulk run of so many; may be interrupted.")
     ] = None,
 ) -> None:
-    """Make talking videos offline, free, through the same client that talks to the real service."""
+    """Make talking videos offline, free, through the same clients that talk to the real services.
+
+    Four clips of HiFly's, at once; with --provider one video of each provider that is named, from one kind of request.
+    """
     if bulk is not None:
-        demo_bulk(invocation, bulk, out, provider)
+        demo_bulk(invocation, bulk, out, provider or _CLASSIC)
         return
     texts = tuple(text or _TEXTS)
     count = clips if clips is not None else len(text or _TEXTS[:4])
     work = [Clip(number + 1, texts[number % len(texts)]) for number in range(count)]
     if out.exists() and not out.is_dir():
         raise InvalidRequest(f"out: {out} is a file, a folder is needed")
-    providers.spec(provider)
+    names: tuple[str, ...] = ()
+    if provider is not None and clips is None and not text:
+        names = chosen(provider)
+    else:
+        providers.spec(provider or _CLASSIC)
     # The sandbox and its tasks end with the demo: there is nothing to resume.
     apart = attrs.evolve(invocation, ledger=Ledger())
 
@@ -98,9 +110,14 @@ def demo(
     async def main() -> None:
         nonlocal finished
         async with listening(new_sandbox()) as sandbox:
-            told = await _Demo(apart, sandbox, provider, out, subtitles=subtitles).make(work)
+            _remark(invocation, sandbox)
+            if names:
+                told = await Round(apart, sandbox, names, out).make()
+            else:
+                made = _Demo(apart, sandbox, provider or _CLASSIC, out, subtitles=subtitles)
+                told = await made.make(work)
             finished = True
-            _print(invocation, told, out)
+            (show if names else _print)(invocation, told, out)
             if keep_open:
                 _keep_open(invocation, sandbox)
                 await asyncio.get_running_loop().create_future()
@@ -128,7 +145,6 @@ class _Demo:
         """Everything, from the first picture to the last file; what came out as plain data."""
         begun = time.monotonic()
         self._out.mkdir(parents=True, exist_ok=True)
-        self._remark()
         face, sound = await asyncio.to_thread(self._material)
         keys = (self._sandbox.token,) * len(providers.spec(self._provider).credentials)
         async with (
@@ -156,11 +172,6 @@ class _Demo:
             "studio": studio.available(),
             "page": f"{self._sandbox.url}/",
         }
-
-    def _remark(self) -> None:
-        if remark := studio_remark():
-            output.note(self._invocation, remark)
-        output.note(self._invocation, f"sandbox page: {self._sandbox.url}/")
 
     def _material(self) -> tuple[Path, Path]:
         sound = self._out / "voice-sample.wav"
@@ -243,6 +254,12 @@ def _print(invocation: Invocation, told: dict[str, Any], out: Path) -> None:
     )
     what = "1 video is" if len(rows) == 1 else f"{len(rows)} videos are"
     output.line(f"{what} in {out}. Next, a local API for your own code: avatarkit sandbox")
+
+
+def _remark(invocation: Invocation, sandbox: AsyncSandbox) -> None:
+    if remark := studio_remark():
+        output.note(invocation, remark)
+    output.note(invocation, f"sandbox page: {sandbox.url}/")
 
 
 def _keep_open(invocation: Invocation, sandbox: AsyncSandbox) -> None:

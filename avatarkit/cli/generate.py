@@ -1,7 +1,9 @@
-"""``avatarkit generate``: one talking video, from the command line to a file."""
+"""``avatarkit generate``: one talking video from any provider, from the command line to a file."""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +12,7 @@ import attrs
 import typer
 
 from avatarkit import providers
+from avatarkit.chain import AsyncChain
 from avatarkit.cli import output
 from avatarkit.cli.invocation import Invocation, command
 from avatarkit.cli.options import (
@@ -17,18 +20,23 @@ from avatarkit.cli.options import (
     Force,
     Output,
     Provider,
+    Staging,
     Target,
     Timeout,
     as_target,
+    check_store,
     check_target,
     settle,
 )
 from avatarkit.cli.progress import Board
-from avatarkit.cli.running import opened, operation, run
-from avatarkit.cli.tasks import about, file_facts, result, save
-from avatarkit.protocol.limits import MediaRule, TextRule
-from avatarkit.transport.preflight import check_media
-from avatarkit.transport.sources import as_source, is_url
+from avatarkit.cli.running import follow, opened, run
+from avatarkit.cli.tasks import about, file_facts, result, save, tell_tokens
+from avatarkit.errors import InvalidRequest, UnsupportedOperation
+from avatarkit.events import BytesMoved, Event
+from avatarkit.generation import all_capabilities
+from avatarkit.protocol.plan import Step
+from avatarkit.request import VideoRequest
+from avatarkit.transport.sources import is_url
 
 Text = Annotated[str | None, typer.Option("--text", help="What to say; - reads standard input.")]
 
@@ -45,12 +53,17 @@ class Job:
     text: str | None
     text_file: Path | None
     audio: str | None
+    language: str | None
     title: str | None
     subtitles: bool
+    prompt: str | None
+    size: str | None
+    options: list[str]
     target: Target
     timeout: float
     wait: bool
     force: bool
+    staging: str | None
     base_url: str | None
 
 
@@ -65,10 +78,10 @@ def generate(
     provider: Provider = "hifly",
     avatar: Annotated[str | None, typer.Option("--avatar", metavar="ID", help="Who speaks.")] = None,
     image: Annotated[
-        str | None, typer.Option("--image", metavar="FILE", help="Clone the avatar from a picture (billed).")
+        str | None, typer.Option("--image", metavar="FILE", help="A picture that is to speak: file or URL.")
     ] = None,
     video: Annotated[
-        str | None, typer.Option("--video", metavar="FILE", help="Clone the avatar from a video.")
+        str | None, typer.Option("--video", metavar="FILE", help="A video whose person is to speak.")
     ] = None,
     voice: Annotated[str | None, typer.Option("--voice", metavar="ID", help="Voice that speaks.")] = None,
     text: Text = None,
@@ -78,28 +91,42 @@ def generate(
     audio: Annotated[
         str | None, typer.Option("--audio", metavar="FILE", help="A recording to speak, in place of a text.")
     ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", metavar="LANG", help="Of the text: zh or en; else told by it.")
+    ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Name of the work.")] = None,
     subtitles: Annotated[bool, typer.Option("--subtitles", help="Burn the text into the video.")] = False,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="What the presenter does, how the camera moves.")
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", help="720p or 1080p.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="NAME=VALUE", help="One of the provider's own; may be repeated."),
+    ] = None,
     output_to: Annotated[str, Output] = ".",
     timeout: Timeout = 3600.0,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait for the video, or only print the task's token.")
+        bool, typer.Option("--wait/--no-wait", help="Wait for the video, or only print the token.")
     ] = True,
     force: Force = False,
+    staging: Staging = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Make a talking video and save it. Billed.
+    """Make a talking video and save it. Billed, each step by itself.
 
-    Give one of --avatar, --image and --video, and either --voice with --text, or --audio. The credentials come from
-    the environment (HiFly: HIFLY_TOKEN). The task's token is printed as soon as it is accepted.
+    Give one of --avatar, --image and --video, and either --voice with --text, or --audio. What the provider cannot do
+    in one step is done in several. The credentials come from the environment (HiFly: HIFLY_TOKEN). The token is printed
+    as soon as there is one.
     """
     job = Job(
         provider=provider, avatar=avatar, image=image, video=video, voice=voice, text=text, text_file=text_file,
-        audio=audio, title=title, subtitles=subtitles, target=as_target(output_to), timeout=timeout,
-        wait=wait, force=force, base_url=base_url,
+        audio=audio, language=language, title=title, subtitles=subtitles, prompt=prompt, size=size,
+        options=option or [], target=as_target(output_to), timeout=timeout, wait=wait, force=force, staging=staging,
+        base_url=base_url,
     )  # fmt: skip
-    job = _checked(job)
-    told = run(invocation, lambda: _generate(invocation, job))
+    request, steps = _checked(job)
+    told = run(invocation, lambda: _generate(invocation, job, request, steps))
     if invocation.json:
         output.write_json(told)
     elif "path" in told:
@@ -108,16 +135,52 @@ def generate(
         output.line(told["path"])
     else:
         output.line(told["token"])
+        if "step" in told:
+            output.note(invocation, f"The next step is submitted by: avatarkit task wait {told['token']}")
 
 
-def _checked(job: Job) -> Job:
-    """*job* with its text read; everything wrong with it is raised together."""
+# -- what was asked for ------------------------------------------------------------------------------------------------
+
+
+def _checked(job: Job) -> tuple[VideoRequest, tuple[Step, ...]]:
+    """*job* as a request, and its steps; everything wrong with it is raised together."""
     problems = _combination(job)
+    text = _read_text(job.text, job.text_file, problems)
+    options = _options(job.options, problems)
     if job.wait:
         problems += check_target(job.target, force=job.force, title=job.title)
-    job = attrs.evolve(job, text=_read_text(job.text, job.text_file, problems))
-    settle(problems + _known_limits(job))
-    return job
+    request = VideoRequest(
+        avatar=job.avatar,
+        image=_media(job.image),
+        video=_media(job.video),
+        voice=job.voice,
+        text=text,
+        audio=_media(job.audio),
+        language=job.language,
+        title=job.title,
+        subtitles=job.subtitles or None,
+        prompt=job.prompt,
+        size=job.size,
+        options={job.provider: options},
+    )
+    if _combination(job):  # the request would only say the same in other words
+        settle(problems)
+    return request, _steps(job.provider, request, problems)
+
+
+def _steps(provider: str, request: VideoRequest, problems: list[str]) -> tuple[Step, ...]:
+    """The steps that lead to the video; what is wrong with the request is raised together with *problems*."""
+    generation = providers.part(provider, "generate")
+    try:
+        found: tuple[Step, ...] = generation.plan(request, others=all_capabilities()).steps
+    except InvalidRequest as error:
+        settle(problems + list(error.problems))
+        raise
+    except UnsupportedOperation:
+        settle(problems)
+        raise
+    settle(problems)
+    return found
 
 
 def _combination(job: Job) -> list[str]:
@@ -159,73 +222,90 @@ def _read_text(text: str | None, file: Path | None, problems: list[str]) -> str 
         return None
 
 
-def _known_limits(job: Job) -> list[str]:
-    """Breaches of the provider's published text limits: an avatar must not be paid for before they are found."""
-    limits = providers.part(job.provider, "limits")
-    problems = []
-    for field, value, rule in (
-        ("text", job.text, getattr(limits, "TEXT", None)),
-        ("title", job.title, getattr(limits, "TITLE", None)),
-    ):
-        if value is not None and isinstance(rule, TextRule):
-            problems += rule.check(field, value)
-    return problems
+def _options(given: list[str], problems: list[str]) -> dict[str, Any]:
+    """``name=value`` of each; a value that reads as a number, true, false or a quoted text is one."""
+    found: dict[str, Any] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            problems.append(f"option: {each!r} found, name=value allowed")
+        elif name in found:
+            problems.append(f"option: {name} found twice, once allowed")
+        else:
+            found[name] = _value(value)
+    return found
 
 
-async def _generate(invocation: Invocation, job: Job) -> dict[str, Any]:
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(value, float) and not math.isfinite(value):
+        return text
+    return value if isinstance(value, bool | int | float | str) else text
+
+
+def _media(given: str | None) -> str | Path | None:
+    return given if given is None or is_url(given) else Path(given)
+
+
+# -- doing it ----------------------------------------------------------------------------------------------------------
+
+
+async def _generate(
+    invocation: Invocation, job: Job, request: VideoRequest, steps: tuple[Step, ...]
+) -> dict[str, Any]:
     ledger = invocation.ledger
-    async with opened(invocation, job.provider, base_url=job.base_url) as client, Board(invocation) as board:
-        # On a terminal the token has to appear above the bars; it is told with --quiet, too.
-        ledger.tell = lambda token: (output.warn if invocation.quiet else board.say)(
-            f"submitted, token: {token}"
-        )
-        for name in _operations(job):  # an avatar must not be paid for when the video cannot be made
-            operation(client, name)
-        avatar = job.avatar or await _clone(invocation, job, client, board)
-        row = board.row(job.title or "video")
-        task = await _submit(job, client, avatar, board, row)
-        told = {"provider": job.provider, "avatar": avatar}
-        if not job.wait:
-            return about(task) | told
-        made = await board.follow(task, job.title or "video", row, timeout=job.timeout)
-        saved = await save(made, job.target, force=job.force, progress=board.transfer(row, "down"))
-        ledger.done(task.to_token())
-        return about(task) | result(made) | file_facts(saved) | told
+    if job.wait:
+        await check_store(job.target, force=job.force)
+    async with Board(invocation) as board:
+        uploads = _Uploads(board)
+        async with opened(
+            invocation, job.provider, base_url=job.base_url, hook=uploads.heard, staging=job.staging
+        ) as client:
+            tell_tokens(invocation, board)
+            if len(steps) > 1:
+                names = ", then ".join(_step_text(client, step) for step in steps)
+                board.say(f"{len(steps)} steps: {names}")
+            task = await client.generate(request)
+            if isinstance(task, AsyncChain):
+                _keep_chain(invocation, task)
+            told = {"provider": job.provider, "avatar": job.avatar}
+            if not job.wait:
+                return about(task) | told
+            made, row = await follow(invocation, board, task, job.title or "video", timeout=job.timeout)
+            saved = await save(made, job.target, force=job.force, progress=board.transfer(row, "down"))
+            ledger.done(task.to_token())
+            told["avatar"] = job.avatar or ledger.made.get("avatar")
+            return about(task) | result(made) | file_facts(saved) | told
 
 
-def _operations(job: Job) -> list[str]:
-    cloning = [f"avatars.create_by_{kind}" for kind in ("image", "video") if getattr(job, kind) is not None]
-    return [*cloning, "videos.create_by_audio" if job.audio is not None else "videos.create_by_tts"]
+def _step_text(client: Any, step: Step) -> str:
+    billed = any(each.name == step.operation and each.billed for each in client.spec.endpoints)
+    return f"{step.operation}{' (billed)' if billed else ''}"
 
 
-async def _clone(invocation: Invocation, job: Job, client: Any, board: Board) -> str:
-    if job.audio is not None and not is_url(job.audio):
-        rule = getattr(providers.part(job.provider, "limits"), "DRIVING_AUDIO", None)
-        if isinstance(rule, MediaRule):
-            settle(await check_media("audio", await as_source(Path(job.audio)), rule))
-    source, name = (job.image, "image") if job.image is not None else (job.video, "video")
-    assert source is not None
-    board.say(f"cloning an avatar from {source}{' (billed)' if name == 'image' else ''}")
-    row = board.row("avatar")
-    create = operation(client, f"avatars.create_by_{name}")
-    task = await create(_media(source), progress=board.transfer(row, "up"))
-    avatar = (await board.follow(task, "avatar", row, timeout=job.timeout)).id
-    invocation.ledger.done(task.to_token())
-    invocation.ledger.made["avatar"] = avatar
-    board.finish(row, "ready")
-    board.say(f"avatar {avatar} (use it again with --avatar {avatar})")
-    return str(avatar)
+def _keep_chain(invocation: Invocation, chain: AsyncChain) -> None:
+    """From now on the chain's token is what goes on; that of its first step would give only a part."""
+    ledger, token = invocation.ledger, chain.to_token()
+    ledger.done(chain.current.to_token())
+    ledger.open.append(token)
+    ledger.tell(token)
 
 
-async def _submit(job: Job, client: Any, avatar: str, board: Board, row: Any) -> Any:
-    if job.audio is not None:
-        create = operation(client, "videos.create_by_audio")
-        hook = board.transfer(row, "up")
-        return await create(_media(job.audio), avatar=avatar, title=job.title, progress=hook)
-    create = operation(client, "videos.create_by_tts")
-    subtitle = {"subtitle": True} if job.subtitles else {}
-    return await create(avatar=avatar, voice=job.voice, text=job.text, title=job.title, **subtitle)
+class _Uploads:
+    """Shows files going up, each in a row of its own."""
 
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._rows: dict[str, Any] = {}
 
-def _media(given: str) -> str | Path:
-    return given if is_url(given) else Path(given)
+    def heard(self, event: Event) -> None:
+        """A client's hook."""
+        if not isinstance(event, BytesMoved) or event.direction != "up":
+            return
+        if event.name not in self._rows:
+            self._rows[event.name] = self._board.row(event.name)
+        self._board.transfer(self._rows[event.name], "up")(event.done, event.total)

@@ -11,9 +11,11 @@ from typing import Annotated
 import attrs
 import typer
 
-from avatarkit.errors import InvalidRequest
+from avatarkit.errors import InvalidRequest, UploadFailed
 from avatarkit.transport.names import safe_name
 from avatarkit.transport.partfile import PartFile
+from avatarkit.transport.store_urls import is_store_url, parse_location
+from avatarkit.transport.stores import Bucket
 
 Provider = Annotated[str, typer.Option("--provider", metavar="NAME", help="Whose API, e.g. hifly.")]
 BaseUrl = Annotated[
@@ -23,22 +25,42 @@ Timeout = Annotated[
     float, typer.Option("--timeout", min=0.001, metavar="S", help="Seconds to wait for the task to end.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
-Token = Annotated[str, typer.Argument(metavar="TOKEN", help="What a submission printed; begins with avk1.")]
+Token = Annotated[
+    str, typer.Argument(metavar="TOKEN", help="What a submission printed; begins with avk1. or avkc1.")
+]
 Output = typer.Option(
-    "--output", "-o", metavar="FILE", help="File, or folder (with a slash at its end if new)."
+    "--output",
+    "-o",
+    metavar="FILE",
+    help="File, folder (with a slash at its end if new), or s3://bucket/key.",
 )
+Staging = Annotated[
+    str | None,
+    typer.Option(
+        "--staging", metavar="URL", help="Where to put local files for providers that take only URLs."
+    ),
+]
 
 
 @attrs.frozen
 class Target:
-    """Where to save to: a file, or a folder in which the file gets a name of its own."""
+    """Where to save to: a file, or a folder in which the file gets a name of its own; *url* is in an object store."""
 
     path: Path
     folder: bool
+    url: str = ""
 
 
 def as_target(text: str) -> Target:
-    """*text* as a target; one that exists as a folder, or ends with a slash, is a folder."""
+    """*text* as a target; one that exists as a folder, or ends with a slash, is a folder.
+
+    Raises:
+        ConfigurationError: it is the URL of an object store, but not a good one.
+
+    """
+    if is_store_url(text):
+        where = parse_location(text)
+        return Target(Path(where.path), not where.path or where.path.endswith("/"), url=text)
     folder = text.endswith(("/", os.sep))
     with contextlib.suppress(OSError):  # a name that is too long, for one; the trial tells
         folder = folder or Path(text).is_dir()
@@ -50,6 +72,8 @@ def check_target(target: Target, *, force: bool, title: str | None = None) -> li
 
     In a folder the file is named after *title*, if there is one. What the trial makes is removed again.
     """
+    if target.url:
+        return []  # see check_store
     path = target.path
     if target.folder:
         path /= f"{safe_name(title or '', default=f'avatarkit-{uuid.uuid4().hex}')}.mp4"
@@ -67,6 +91,29 @@ def check_target(target: Target, *, force: bool, title: str | None = None) -> li
             with contextlib.suppress(OSError):
                 folder.rmdir()
     return []
+
+
+async def check_store(target: Target, *, force: bool) -> None:
+    """Look into the object store that *target* is in, if it is in one, before anything is paid for.
+
+    Raises:
+        InvalidRequest: the object exists, or the store does not answer.
+        ConfigurationError, MissingCredentials, MissingExtra: the store cannot be used like this.
+
+    """
+    if not target.url:
+        return
+    where = parse_location(target.url)
+    bucket = Bucket(where)
+    try:
+        # In a folder the name is not known yet; the question shows whether the store can be used at all.
+        found = await bucket.head(f"{where.path}{uuid.uuid4().hex}.mp4" if target.folder else where.path)
+    except UploadFailed as error:
+        raise InvalidRequest(f"output: {error}") from None
+    finally:
+        await bucket.aclose()
+    if found is not None and not force:
+        raise InvalidRequest(f"output: {where} exists; --force replaces it")
 
 
 def settle(problems: list[str]) -> None:

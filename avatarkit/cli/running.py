@@ -14,10 +14,19 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from avatarkit import providers
+from avatarkit.chain import AsyncChain
 from avatarkit.cli import output
 from avatarkit.cli.failures import Exit, Interrupted, interrupted_bytes
 from avatarkit.cli.invocation import Invocation
-from avatarkit.errors import AvatarKitError, ConfigurationError, SubmissionInDoubt, UnsupportedOperation
+from avatarkit.cli.progress import Board
+from avatarkit.errors import (
+    AvatarKitError,
+    ConfigurationError,
+    SubmissionInDoubt,
+    TaskFailed,
+    UnsupportedOperation,
+)
+from avatarkit.events import Hook
 from avatarkit.protocol.endpoint import ProviderSpec
 from avatarkit.settings import Polling
 
@@ -98,11 +107,14 @@ async def opened(
     *,
     credentials: Sequence[str] = (),
     base_url: str | None = None,
+    hook: Hook | None = None,
+    staging: str | None = None,
     **options: Any,
 ) -> AsyncIterator[Any]:
     """A client of *provider*, by default with the environment's credentials, whose submissions the ledger hears of.
 
-    An in-doubt submission is looked up at the provider once, for free, before its error goes on.
+    *hook* hears of everything besides the ledger. An in-doubt submission is looked up at the provider once, for free,
+    before its error goes on.
 
     Raises:
         ConfigurationError: there is no such provider; the hint names those that there are.
@@ -111,9 +123,12 @@ async def opened(
     """
     if base_url:
         options["base_url"] = base_url
+    if staging is not None:
+        options["staging"] = staging
     client_class = providers.client_class(provider)
     options = _pace(providers.spec(provider), base_url) | options
-    client = client_class(*credentials, hooks=invocation.ledger.heard, **options)
+    hooks = [invocation.ledger.heard, *filter(None, [hook])]
+    client = client_class(*credentials, hooks=hooks, **options)
     invocation.ledger.clients.append(client)
     async with client:
         try:
@@ -151,3 +166,61 @@ def operation(client: Any, name: str) -> Callable[..., Any]:
     able = [each for each in providers.names() if any(e.name == name for e in providers.spec(each).endpoints)]
     who = f"Providers that can: {', '.join(able)}." if able else ""
     raise UnsupportedOperation(f"{client.spec.title} cannot do {name}", providers=able, hint=who)
+
+
+# -- following a task, step by step ------------------------------------------------------------------------------------
+
+
+async def follow(
+    invocation: Invocation, board: Board, task: Any, label: str, *, timeout: float
+) -> tuple[Any, Any]:
+    """Wait for *task* as its ``wait`` does, with a row for each step; what it made, and the last row.
+
+    A chain's next steps are submitted, which is billed. The ledger always has the token that goes on from where it is.
+    """
+    if not isinstance(task, AsyncChain):
+        row = board.row(label)
+        return await board.follow(task, label, row, timeout=timeout), row
+    deadline = time.monotonic() + timeout
+    while True:
+        token, at, steps = task.to_token(), task.step, task.steps
+        name = f"{label}, step {at + 1} of {len(steps)} ({steps[at]})"
+        row = board.row(name)
+        try:
+            left = max(0.001, deadline - time.monotonic())
+            made = await board.follow(task.current, name, row, timeout=left)
+        except AvatarKitError as error:
+            error.token = token
+            if isinstance(error, TaskFailed):
+                invocation.ledger.done(token)
+            raise
+        if at == len(steps) - 1:
+            return made, row
+        kind = task.current.kind.value
+        invocation.ledger.made[kind] = made.id
+        board.finish(row, "ready")
+        board.say(f"{kind} {made.id} (use it again with --{kind} {made.id})")
+        await _go_on(invocation, task, token)
+
+
+async def _go_on(invocation: Invocation, task: AsyncChain, token: str) -> None:
+    """Submit the next step, and see to it that the ledger has the token that is right after it, whatever happens."""
+    ledger = invocation.ledger
+    # With the old token another process would submit the step a second time.
+    ledger.done(token)
+    at = task.step
+    moving = asyncio.ensure_future(task.refresh())
+    try:
+        await asyncio.wait([moving])
+    except asyncio.CancelledError:
+        await asyncio.wait([moving], timeout=ledger.clients[-1].submit_seconds)
+        raise
+    finally:
+        if moving.done():
+            now = task.to_token()
+            if now not in ledger.open:
+                ledger.open.append(now)
+                if task.step != at:  # the provider showed that it was submitted elsewhere
+                    ledger.tell(now)
+            moving.cancelled() or moving.exception()
+    moving.result()

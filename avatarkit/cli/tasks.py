@@ -1,4 +1,7 @@
-"""``avatarkit task show``, ``wait`` and ``download``: going on with a task that was submitted before."""
+"""``avatarkit task show``, ``wait`` and ``download``: going on with a task that was submitted before.
+
+Of a chain, which begins with ``avkc1.``, only ``wait`` submits the next steps.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,36 @@ from typing import Annotated, Any
 
 import typer
 
+from avatarkit.chain import AsyncChain
 from avatarkit.cli import output
 from avatarkit.cli.invocation import Invocation, command
 from avatarkit.cli.options import (
     BaseUrl,
     Force,
     Output,
+    Staging,
     Target,
     Timeout,
     Token,
     as_target,
+    check_store,
     check_target,
     settle,
 )
 from avatarkit.cli.progress import Board
-from avatarkit.cli.running import opened, run
-from avatarkit.errors import AvatarKitError, DownloadFailed, InvalidRequest, WaitTimeout
+from avatarkit.cli.running import follow, opened, run
+from avatarkit.errors import (
+    AvatarKitError,
+    ConfigurationError,
+    DownloadFailed,
+    InvalidRequest,
+    WaitTimeout,
+)
 from avatarkit.events import ProgressHook
 from avatarkit.models import Avatar, Kind, Voice
-from avatarkit.protocol.handle import from_token
+from avatarkit.protocol.chain_token import PREFIX as CHAIN_PREFIX
+from avatarkit.protocol.chain_token import claimed_provider
+from avatarkit.protocol.handle import Handle, from_token
 from avatarkit.transport.download import Downloaded
 
 _FILES = (Kind.VIDEO, Kind.AUDIO)
@@ -39,14 +53,26 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="task")
 
 
+def _said(token: str) -> Handle:
+    """What *token* says of itself; a chain's makes a video. The client checks whether it is true."""
+    if token.strip().startswith(CHAIN_PREFIX):
+        return Handle(provider=claimed_provider(token), account="", kind=Kind.VIDEO, task_id="", born=0.0)
+    return from_token(token)
+
+
+async def _look(task: Any) -> None:
+    """Look at a task once, which never submits anything."""
+    await (task.current if isinstance(task, AsyncChain) else task).refresh()
+
+
 def show(invocation: Invocation, *, token: Token, base_url: BaseUrl = None) -> None:
     """Look at a task once. Free."""
-    handle = from_token(token)
+    handle = _said(token)
 
     async def main() -> dict[str, Any]:
         async with opened(invocation, handle.provider, base_url=base_url) as client:
             task = client.task(token)
-            await task.refresh()
+            await _look(task)
             return about(task)
 
     told = run(invocation, main)
@@ -56,13 +82,16 @@ def show(invocation: Invocation, *, token: Token, base_url: BaseUrl = None) -> N
     progress = f"{told['progress']:.0%} (estimated)" if told["status"] in ("queued", "running") else ""
     output.facts(
         [(name, str(told[name])) for name in ("provider", "kind", "task_id", "title", "status", "raw_status")]
-        + [("progress", progress), ("age", f"{told['elapsed']:.0f} s")]
+        + [("step", told.get("step", "")), ("progress", progress), ("age", f"{told['elapsed']:.0f} s")]
     )
 
 
 def about(task: Any) -> dict[str, Any]:
     """What is known of a task, as plain data."""
-    return {
+    step = {}
+    if isinstance(task, AsyncChain):
+        step = {"step": f"{task.step + 1} of {len(task.steps)}: {task.steps[task.step]}"}
+    return step | {
         "provider": task.provider,
         "token": task.to_token(),
         "kind": task.kind.value,
@@ -83,20 +112,23 @@ def wait(
     output_to: Annotated[str | None, Output] = None,
     force: Force = False,
     base_url: BaseUrl = None,
+    staging: Staging = None,
 ) -> None:
-    """Wait until a task ends; with -o save what it made. Free."""
-    handle = from_token(token)
+    """Wait until a task ends; with -o save what it made. Free, but for the next steps of a chain (avkc1.)."""
+    handle = _said(token)
     target = None if output_to is None else as_target(output_to)
     if target is not None:
         _check(handle.kind, target, handle.marker, force=force)
 
     async def main() -> dict[str, Any]:
-        async with opened(invocation, handle.provider, base_url=base_url) as client:
+        if target is not None:
+            await check_store(target, force=force)
+        async with opened(invocation, handle.provider, base_url=base_url, staging=staging) as client:
             task = client.task(token)
             invocation.ledger.open.append(task.to_token())
             async with Board(invocation) as board:
-                row = board.row(task.marker or task.id)
-                made = await board.follow(task, task.marker or task.id, row, timeout=timeout)
+                tell_tokens(invocation, board)
+                made, row = await follow(invocation, board, task, task.marker or task.id, timeout=timeout)
                 told = about(task) | result(made)
                 if target is not None:
                     saved = await save(made, target, force=force, progress=board.transfer(row, "down"))
@@ -122,14 +154,15 @@ def download(
     base_url: BaseUrl = None,
 ) -> None:
     """Save what a finished task made. Free; works again as long as the provider keeps the result."""
-    handle = from_token(token)
+    handle = _said(token)
     target = as_target(output_to)
     _check(handle.kind, target, handle.marker, force=force)
 
     async def main() -> dict[str, Any]:
+        await check_store(target, force=force)
         async with opened(invocation, handle.provider, base_url=base_url) as client:
             task = client.task(token)
-            await task.refresh()
+            await _look(task)
             if not task.done:
                 raise WaitTimeout(
                     f"the {task.kind} is not finished: {task.status}", token=task.to_token(), task_id=task.id
@@ -168,11 +201,11 @@ async def save(made: Any, target: Target, *, force: bool, progress: ProgressHook
 
     """
     try:
-        if target.folder:
+        if target.folder and not target.url:
             target.path.mkdir(parents=True, exist_ok=True)
-        saved: Downloaded = await made.save(target.path, overwrite=force, progress=progress)
-    except (InvalidRequest, OSError) as error:
-        if isinstance(error, AvatarKitError) and not isinstance(error, InvalidRequest):
+        saved: Downloaded = await made.save(target.url or target.path, overwrite=force, progress=progress)
+    except (InvalidRequest, ConfigurationError, OSError) as error:
+        if isinstance(error, AvatarKitError) and not isinstance(error, InvalidRequest | ConfigurationError):
             raise
         raise DownloadFailed(f"the result is not saved: {error}") from error
     return saved
@@ -189,4 +222,19 @@ def result(made: Any) -> dict[str, Any]:
 
 def file_facts(saved: Downloaded) -> dict[str, Any]:
     """A finished download as plain data."""
-    return {"path": str(saved.path), "size": saved.size}
+    return {"path": getattr(saved, "location", str(saved.path)), "size": saved.size}
+
+
+def tell_tokens(invocation: Invocation, board: Board) -> None:
+    """From here on, print the token of each video, sound or voice the moment that its task is accepted.
+
+    Those of steps before a chain's last one are only parts: the chain's own token is told in their place.
+    """
+    # On a terminal the token has to appear above the bars; it is told with --quiet, too.
+    say = output.warn if invocation.quiet else board.say
+
+    def tell(token: str) -> None:
+        if _said(token).kind is not Kind.AVATAR:
+            say(f"submitted, token: {token}")
+
+    invocation.ledger.tell = tell

@@ -15,7 +15,7 @@ import av
 import pytest
 from commandline import REPOSITORY, Box, Program, Ran, token_in
 
-from avatarkit import studio
+from avatarkit import providers, studio
 
 Run = Callable[..., Ran]
 
@@ -67,6 +67,35 @@ def test_demo_into_a_file(run: Run, tmp_path: Path) -> None:
     assert run("demo", "--out", str(tmp_path / "taken")).code == 2
     assert run("demo", "--provider", "nobody", "--out", str(tmp_path / "x")).code == 2
     assert not (tmp_path / "x").exists()
+
+
+def test_demo_of_every_provider(run: Run, tmp_path: Path) -> None:
+    """One kind of request, a playable video from each provider, well within a minute."""
+    out = tmp_path / "demo"
+    ran = run("demo", "--provider", "all", "--out", str(out), "--json")
+    assert ran.code == 0, ran.err
+    told = ran.document
+    assert [video["provider"] for video in told["videos"]] == list(providers.names())
+    assert told["seconds"] < 60
+    for video in told["videos"]:
+        frames, seconds = _decoded(video["path"])
+        assert frames >= 10
+        assert seconds > 1
+        assert video["operations"]
+
+
+def test_demo_of_one_provider_without_the_studio(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain, but valid; the table names the file."""
+    monkeypatch.setattr(studio, "missing", lambda: ["av", "numpy"])
+    out = tmp_path / "demo"
+    for provider in providers.names():
+        ran = run("demo", "--provider", provider, "--out", str(out))
+        assert ran.code == 0, ran.err
+        assert provider in ran.out
+        assert ran.out.splitlines()[-1].startswith("1 video is in")
+        assert _decoded(str(out / f"{provider}.mp4"))[0] > 1
 
 
 def test_demo_kept_open(

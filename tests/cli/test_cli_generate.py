@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import time
 import wave
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commandline import Box, Ran, token_in
+from commandline import SECRET, Box, Program, Ran, token_in
 
+from avatarkit import AsyncHiFly
 from avatarkit.cli.options import as_target, check_target
+from avatarkit.models import Kind
+from avatarkit.protocol.handle import Handle, to_token
+from avatarkit.sandbox.faults import Fault, FaultKind
 
 Run = Callable[..., Ran]
+
+
+def chain_in(text: str) -> str:
+    """The first token of a chain in *text*."""
+    found = re.search(r"avkc1\.[A-Za-z0-9_-]+", text)
+    assert found, text
+    return found[0]
+
+
+def chain(box: Box, picture: Path, *more: str) -> list[str]:
+    """Arguments of a ``generate`` that takes two steps."""
+    return ["generate", "--image", str(picture), "--voice", box.stock("voice"), "--text", "Hi", *more]
 
 
 @pytest.fixture
@@ -148,13 +166,15 @@ def test_nothing_is_cloned_for_a_bad_text(run: Run, box: Box, picture: Path) -> 
 
 def test_a_made_avatar_is_not_lost(run: Run, box: Box, picture: Path) -> None:
     """When the video is refused after the avatar was cloned and paid for, the error names the avatar."""
-    arguments = ["generate", "--image", str(picture), "--voice", "no-such-voice", "--text", "Hi", "--no-wait"]
+    arguments = ["generate", "--image", str(picture), "--voice", "no-such-voice", "--text", "Hi"]
     ran = run(*arguments)
     (avatar,) = box.sandbox.tasks()
     assert ran.code == 5
     assert f"The new avatar is {avatar['yields']}" in ran.err
     again = run(*arguments, "--json")
     assert again.error["made"] == {"avatar": box.sandbox.tasks()[0]["yields"]}
+    assert again.error["tokens"] == [again.error["token"]]
+    assert again.err.count("submitted, token") == 1
 
 
 def test_existing_file_is_found_before_paying(run: Run, box: Box, tmp_path: Path) -> None:
@@ -276,9 +296,15 @@ def test_wait_gives_the_avatar(run: Run, box: Box, picture: Path) -> None:
     """For a clone ``task wait`` prints the new id, and -o is refused as there is no file."""
     run("generate", "--image", str(picture), "--voice", "no-such-voice", "--text", "x", "--no-wait")
     (task,) = box.sandbox.tasks()
-    ran = run("generate", "--image", str(picture), "--voice", box.stock("voice"), "--text", "x", "--no-wait")
-    token = token_in(ran.err)
-    assert run("task", "wait", token).out.strip() in {each["yields"] for each in box.sandbox.tasks()}
+    handle = Handle(
+        provider="hifly",
+        account=AsyncHiFly(SECRET).account_id,
+        kind=Kind.AVATAR,
+        task_id=task["id"],
+        born=time.time(),
+    )
+    token = to_token(handle)
+    assert run("task", "wait", token).out.strip() == task["yields"]
     refused = run("task", "wait", token, "-o", "x.mp4")
     assert refused.code == 2
     assert "no file to save" in refused.err
@@ -292,4 +318,170 @@ def test_download_before_the_end(run: Run, start_box: Callable[..., Box], tmp_pa
     ran = run("task", "download", token, "-o", str(tmp_path / "x.mp4"))
     assert ran.code == 7
     assert f"avatarkit task wait {token}" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- several steps -----------------------------------------------------------------------------------------------------
+
+
+def test_the_chains_token_comes_first_and_then_the_videos(
+    run: Run, box: Box, picture: Path, tmp_path: Path
+) -> None:
+    """Of a chain, its own token is told as soon as there is one, then the last step's; that of the clone is not."""
+    ran = run(*chain(box, picture, "-o", str(tmp_path / "out.mp4")))
+    told = re.findall(r"submitted, token: (avkc?1)\.", ran.err)
+    assert told == ["avkc1", "avk1"]
+    assert "step 1 of 2 (avatars.create_by_image)" in ran.err
+    assert "step 2 of 2 (videos.create_by_tts)" in ran.err
+    assert box.sandbox.seen.created() == 2
+
+
+def test_a_chain_is_gone_on_with_by_its_token(run: Run, box: Box, picture: Path, tmp_path: Path) -> None:
+    """--no-wait makes the first step only; show and download submit nothing; wait makes the rest, and saves it."""
+    ran = run(*chain(box, picture, "--no-wait"))
+    token = chain_in(ran.out)
+    assert ran.out == f"{token}\n"
+    assert f"avatarkit task wait {token}" in ran.err
+    for _ in range(2):
+        shown = run("task", "show", token)
+        assert "step         1 of 2" in shown.out or "step        1 of 2" in shown.out
+        assert run("task", "show", token, "--json").document["step"].startswith("1 of 2")
+    early = run("task", "download", token, "-o", str(tmp_path / "early.mp4"))
+    assert early.code == 7
+    assert f"avatarkit task wait {token}" in early.err
+    assert box.sandbox.seen.created() == 1
+    target = tmp_path / "out.mp4"
+    waited = run("task", "wait", token, "-o", str(target))
+    assert (waited.code, waited.out) == (0, f"{target}\n")
+    assert box.sandbox.seen.created() == 2
+    final = token_in(waited.err)
+    assert run("task", "download", final, "-o", str(tmp_path / "again.mp4")).code == 0
+    assert "token" not in run("task", "wait", final).err
+
+
+def test_a_chain_that_runs_out_of_time(run: Run, start_box: Callable[..., Box], picture: Path) -> None:
+    """Code 7 and the chain's token, not the clone's."""
+    box = start_box(run_seconds=float("inf"))
+    ran = run(*chain(box, picture, "--timeout", "0.3", "--json"))
+    assert ran.code == 7
+    assert ran.error["token"] == chain_in(ran.err)
+    assert ran.error["tokens"] == [chain_in(ran.err)]
+    assert chain_in(ran.error["hint"]) == chain_in(ran.err)
+
+
+def test_a_chains_second_step_in_doubt(run: Run, box: Box, picture: Path) -> None:
+    """Code 8; the token that is told knows of the doubt, so that waiting for it does not pay twice."""
+    box.sandbox.faults.add("POST /video/create_by_tts", "reset_after")
+    ran = run(*chain(box, picture, "--json"))
+    assert ran.code == 8
+    (token,) = ran.error["tokens"]
+    assert ran.error["made"]["avatar"]
+    again = run("task", "wait", token)
+    assert again.code == 8
+    assert box.sandbox.seen.requests["POST /video/create_by_tts"] == 1
+
+
+def test_a_chains_first_step_fails(run: Run, box: Box, picture: Path) -> None:
+    """Code 5, and nothing to go on with."""
+    box.sandbox.fail_next()
+    ran = run(*chain(box, picture, "--json"))
+    assert ran.code == 5
+    assert "tokens" not in ran.error
+    assert box.sandbox.seen.created() == 1
+
+
+def test_ctrl_c_amid_the_second_submission(
+    launch: Callable[..., Program], box: Box, picture: Path, tmp_path: Path
+) -> None:
+    """The submission comes to its end, and its token is the one to go on with: the chain's would pay twice."""
+    slow = Fault(kind=FaultKind.SLOW_FIRST_BYTE, seconds=1.5)
+    box.sandbox.faults.add("POST /video/create_by_tts", slow)
+    program = launch(*chain(box, picture), environment=box.environment)
+    program.until("use it again with --avatar")
+    while not box.sandbox.seen.requests["POST /video/create_by_tts"]:
+        time.sleep(0.02)
+    program.stop()
+    ran = program.end()
+    assert ran.code == 130
+    after = ran.err.partition("avatarkit: stopped")[2]
+    assert "avkc1." not in after
+    assert box.sandbox.tasks()[0]["kind"] == "video"
+    assert f"avatarkit task wait {token_in(after)}" in after
+    assert box.sandbox.seen.created() == 2
+
+
+@pytest.mark.parametrize("token", ["avkc1.", "avkc1.AAAA", "avkc1.xx yy", "avkc1." + "A" * 999])
+def test_a_damaged_chain_token(run: Run, box: Box, token: str) -> None:
+    """Code 2 and no traceback."""
+    for command in ("show", "wait"):
+        assert run("task", command, token).code == 2
+    assert not box.sandbox.seen.requests
+
+
+def test_a_chain_token_of_other_credentials(
+    run: Run, box: Box, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, and nothing is sent."""
+    token = chain_in(run(*chain(box, picture, "--no-wait")).out)
+    monkeypatch.setenv("HIFLY_TOKEN", "another-one")
+    before = box.sandbox.seen.requests.total()
+    ran = run("task", "wait", token)
+    assert ran.code == 2
+    assert "other credentials" in ran.err
+    assert box.sandbox.seen.requests.total() == before
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
+
+
+def test_options_of_the_provider(run: Run, box: Box) -> None:
+    """--option takes numbers, words and quoted words."""
+    run(*box.speak(), "--no-wait", "--option", "aigc-flag=0", "--option", 'pipeline="1.5"')
+    (task,) = box.sandbox._world.all_tasks.values()
+    assert task.request["aigc_flag"] == 0
+    assert task.request["pipeline"] == "1.5"
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["nonsense"], "name=value"),
+        (["=1"], "name=value"),
+        (["pipeline=a", "pipeline=b"], "found twice"),
+        (["nonsense=1"], "'nonsense' found"),
+        (["aigc_flag=NaN"], "aigc_flag"),
+    ],
+)
+def test_wrong_options(run: Run, box: Box, option: list[str], words: str) -> None:
+    """An option that the route has not, or in no form, ends with code 2 before anything is sent."""
+    ran = run(*box.speak(), *(part for each in option for part in ("--option", each)))
+    assert ran.code == 2
+    assert words in ran.err
+    assert not box.sandbox.seen.requests
+
+
+@pytest.mark.parametrize("wish", [["--prompt", "waves"], ["--size", "1080p"]])
+def test_what_the_provider_has_not(run: Run, box: Box, wish: list[str]) -> None:
+    """Code 2, with the providers that can where there are some; nothing is sent."""
+    ran = run(*box.speak(), *wish)
+    assert ran.code == 2
+    assert "HiFly cannot make" in ran.err
+    assert not box.sandbox.seen.requests
+
+
+# -- object stores -----------------------------------------------------------------------------------------------------
+
+
+def test_a_store_is_looked_into_before_paying(
+    run: Run, box: Box, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A store that is not there, or whose URL is none, ends the command before anything is sent."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.chdir(tmp_path)
+    for url in ("s3://bucket/out.mp4?nonsense=1", "s3://user:password@bucket/out.mp4"):
+        ran = run(*box.speak(), "-o", url)
+        assert ran.code == 2
+        assert "password" not in ran.err
+    assert not box.sandbox.seen.requests
     assert list(tmp_path.iterdir()) == []

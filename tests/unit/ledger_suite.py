@@ -1,7 +1,7 @@
 """What every ledger has to do, whatever it is kept in.
 
-A test file makes a subclass of :class:`LedgerSuite` and a fixture ``ledger`` (open, empty, on the machine's clock or one
-that runs as fast), and a subclass of :class:`LedgerMachine` that says how one is opened.
+A test file makes a subclass of :class:`LedgerSuite` and a fixture ``ledger``: open, empty, on the machine's clock or
+one that runs as fast. ``ledger_laws.py`` has random sequences for the same ledgers.
 """
 
 from __future__ import annotations
@@ -463,7 +463,7 @@ class LedgerSuite:
 
     @pytest.mark.asyncio
     async def test_what_was_put_back_gets_another_attempt(self, ledger: Ledger) -> None:
-        """The number of an attempt is never used twice, so that a late answer to the first cannot pass for the second."""
+        """No number of an attempt is used twice, so a late answer to the first cannot pass for the second."""
         await begun(ledger)
         await ledger.open_intent(intent())
         assert await ledger.put_back(RUN, "a", 1, error=ERROR, counts=True)

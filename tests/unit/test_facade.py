@@ -499,6 +499,43 @@ def test_other_constructors_make_a_client_of_their_own(modules: Any) -> None:
         mine.fire()
 
 
+def test_a_constructor_keeps_the_blocking_objects_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the last one to hold them would be gone at once, and their originals, in use, be closed with them."""
+    source = """
+        from __future__ import annotations
+        from collections.abc import Sequence
+
+        class AsyncOne:
+            def __init__(self, name: str) -> None:
+                self.name = name
+            async def __aenter__(self) -> AsyncOne:
+                return self
+            async def aclose(self) -> None: ...
+
+        class AsyncMany:
+            _twins: object = None
+            def __init__(self, first: AsyncOne, *, others: Sequence[AsyncOne] = (), size: int = 0) -> None:
+                self.all = [first, *others]
+            async def __aenter__(self) -> AsyncMany:
+                return self
+            async def aclose(self) -> None: ...
+    """
+    root = tree(tmp_path / "held", {"__init__.py": "", "many.py": source})
+    write(root)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("held._sync.many")
+    ones = [module.One(name) for name in "abc"]
+    many = module.Many(ones[0], others=ones[1:], size=3)
+    assert many._async._twins == tuple(ones)
+    assert [one.name for one in many._async.all] == ["a", "b", "c"]
+    assert (
+        "_twins"
+        not in (root / "_sync/many.py").read_text().partition("class One")[2].partition("class Many")[0]
+    )
+
+
 # ---- what is refused
 
 HEADER = """

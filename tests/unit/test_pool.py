@@ -455,7 +455,7 @@ def test_a_cancelled_submission_is_told_of() -> None:
     """A call that is cancelled while its request is under way leaves a detached submission with the token."""
 
     async def test(scene: Stage) -> None:
-        scene.box.faults.add(TTS, Fault(kind=FaultKind.DELAY, seconds=5), times=1)
+        scene.box.faults.add(TTS, Fault(kind=FaultKind.SLOW_FIRST_BYTE, seconds=5), times=1)
         call = asyncio.create_task(scene.pool.generate(scene.request()))
         await asyncio.sleep(2)
         call.cancel()

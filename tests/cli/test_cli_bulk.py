@@ -1,0 +1,281 @@
+"""``avatarkit bulk run``: checks, runs, resumes, stops, and what the exit code says."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Box, Program, Ran, checked
+
+from avatarkit.sandbox import Fault
+
+Run = Callable[..., Ran]
+Start = Callable[..., Box]
+Launch = Callable[..., Program]
+SUBMIT = "POST /video/create_by_tts"
+
+
+def manifest(box: Box, folder: Path, count: int, *, text: str = "Hello number {}") -> Path:
+    """A CSV of *count* rows that the sandbox accepts."""
+    avatar, voice = box.stock("avatar"), box.stock("voice")
+    rows = [f"k{number},{avatar},{voice},{text.format(number)}" for number in range(count)]
+    path = folder / "jobs.csv"
+    path.write_text("\n".join(["key,avatar,voice,text", *rows, ""]), encoding="utf-8")
+    return path
+
+
+def begin(path: Path, *more: str) -> list[str]:
+    """Arguments that run a manifest for the first time."""
+    return ["bulk", "run", str(path), "--provider", "hifly", "--out", str(path.parent / "videos"), *more]
+
+
+def lines(ran: Ran) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The outcomes and the summary of ``--json``: each is one line."""
+    told = [json.loads(line) for line in ran.out.splitlines()]
+    return [each for each in told if each.get("type") == "outcome"], told[-1]
+
+
+def test_a_run_makes_every_video(run: Run, box: Box, tmp_path: Path) -> None:
+    """Every row becomes a whole file under its key, nothing is submitted twice, and the end is told on one line."""
+    path = manifest(box, tmp_path, 4)
+    ran = run(*begin(path))
+    assert ran.code == 0, ran.err
+    assert sorted(each.name for each in (tmp_path / "videos").iterdir()) == [f"k{n}.mp4" for n in range(4)]
+    assert len(box.sandbox.tasks()) == 4
+    assert ran.out == f"4 of 4 videos are in {tmp_path / 'videos'}\n"
+    assert "4 videos by hifly" in ran.err
+    assert (tmp_path / "jobs.csv.run.db").is_file()
+
+
+def test_again_submits_nothing(run: Run, box: Box, tmp_path: Path) -> None:
+    """A run that is over needs nothing but its manifest to be looked at again, and says that it goes on."""
+    path = manifest(box, tmp_path, 2)
+    run(*begin(path))
+    ran = run("bulk", "run", str(path))
+    assert ran.code == 0, ran.err
+    assert "going on with the run" in ran.err
+    assert "2 of 2 done" in ran.err
+    assert len(box.sandbox.tasks()) == 2
+
+
+def test_rows_that_were_added_later(run: Run, box: Box, tmp_path: Path) -> None:
+    """A manifest that has grown gets its new rows made, the old ones stay as they are."""
+    path = manifest(box, tmp_path, 2)
+    run(*begin(path))
+    manifest(box, tmp_path, 3)
+    ran = run("bulk", "run", str(path), "--json")
+    outcomes, summary = lines(ran)
+    assert ran.code == 0, ran.err
+    assert {each["key"]: each.get("earlier", False) for each in outcomes} == {"k0": True, "k1": True, "k2": False}
+    assert summary["done"] == 3
+    assert len(box.sandbox.tasks()) == 3
+
+
+def test_a_row_that_was_changed_is_refused(run: Run, box: Box, tmp_path: Path) -> None:
+    """A key whose row says something else now is a mistake, since its video was paid for as it was."""
+    path = manifest(box, tmp_path, 2)
+    run(*begin(path))
+    manifest(box, tmp_path, 2, text="Good evening {}")
+    ran = run("bulk", "run", str(path))
+    assert ran.code == 2
+    assert "'k0' is in the ledger with another content" in ran.err
+    assert len(box.sandbox.tasks()) == 2
+
+
+def test_json_schema(run: Run, box: Box, tmp_path: Path) -> None:
+    """``--json`` prints one object a line: outcomes, then the summary; no signed URL among them."""
+    path = manifest(box, tmp_path, 2)
+    ran = run(*begin(path, "--json"))
+    outcomes, summary = lines(ran)
+    for each in outcomes:
+        assert each.keys() >= {"type", "key", "state", "ok", "file", "token", "seconds"}
+        assert each["state"] == "done"
+        assert Path(each["file"]).is_file()
+    assert summary.keys() >= {
+        "type", "run", "state", "reason", "total", "done", "failed", "held", "left", "spent", "reserved", "budget",
+        "unit", "elapsed", "out", "journal",
+    }  # fmt: skip
+    assert (summary["type"], summary["total"], summary["done"]) == ("summary", 2, 2)
+
+
+def test_mistakes_are_listed_together(run: Run, box: Box, tmp_path: Path) -> None:
+    """Every mistake is told with line and column, and nothing is sent, not even a journal made."""
+    path = manifest(box, tmp_path, 1)
+    with path.open("a") as file:
+        file.write("k1,,voice,Hello\nk2,avatar,voice,\n")
+    ran = run(*begin(path))
+    assert ran.code == 2
+    assert "line 3" in ran.err
+    assert "line 4" in ran.err
+    assert "nothing was sent" in ran.err
+    assert box.sandbox.tasks() == []
+    assert not (tmp_path / "jobs.csv.run.db").exists()
+    told = json.loads(run(*begin(path, "--json")).out)
+    assert (told["type"], told["ok"], told["rows"]) == ("check", False, 3)
+    assert {each["line"] for each in told["mistakes"]} == {3, 4}
+
+
+def test_dry_run_needs_no_credentials(
+    run: Run, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--dry-run`` tells what would be made and what it is expected to cost, and leaves nothing behind."""
+    monkeypatch.delenv("HIFLY_TOKEN")
+    path = manifest(box, tmp_path, 3)
+    ran = run(*begin(path, "--dry-run", "--json"))
+    assert ran.code == 0, ran.err
+    told = json.loads(ran.out)
+    assert (told["ok"], told["jobs"], told["unit"]) == (True, 3, "credits")
+    assert told["cost"] > 0
+    assert [each.name for each in tmp_path.iterdir()] == ["jobs.csv"]
+    assert "dry run" in run(*begin(path, "--dry-run")).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--out", "x"], "--provider is missing"),
+        (["--provider", "hifly"], "--out is missing"),
+        (["--provider", "nobody", "--out", "x"], "nobody"),
+        (["--provider", "hifly", "--out", "x", "--name", "../{key}"], "'..' found"),
+        (["--provider", "hifly", "--out", "x", "--budget", "nan"], "budget"),
+        (["--provider", "hifly", "--out", "x", "--journal", "jobs.csv"], "not an avatarkit ledger"),
+    ],
+)
+def test_wrong_usage(
+    run: Run, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    """What cannot work ends with 2 before anything is sent, and names what is wrong."""
+    monkeypatch.chdir(tmp_path)
+    path = manifest(box, tmp_path, 1)
+    ran = run("bulk", "run", path.name, *arguments)
+    assert ran.code == 2
+    assert words in ran.err
+    assert box.sandbox.tasks() == []
+
+
+def test_failed_jobs(run: Run, box: Box, tmp_path: Path) -> None:
+    """Jobs that failed do not stop the others; the exit code is 9, and the reason is told at once."""
+    path = manifest(box, tmp_path, 2)
+    with path.open("a") as file:
+        file.write(f"bad,{box.stock('avatar')},{box.stock('voice')},Hello [moderation]\n")
+    ran = run(*begin(path))
+    assert ran.code == 9
+    assert "bad: failed: " in ran.err
+    assert "; 1 failed" in ran.out
+    assert "resend" in ran.err
+    again = run("bulk", "run", str(path))
+    assert again.code == 9
+    assert len(box.sandbox.tasks()) == 3
+
+
+def test_budget_stops(run: Run, box: Box, tmp_path: Path) -> None:
+    """A budget too small for all jobs makes some of them, spends no more than it, and ends with 10.
+
+    Started again it is still the same budget; with a larger one the rest is made.
+    """
+    path = manifest(box, tmp_path, 6)
+    ran = run(*begin(path, "--budget", "30", "--json"))
+    _, summary = lines(ran)
+    assert ran.code == 10, ran.err
+    assert 0 < summary["done"] < 6
+    assert summary["spent"] <= 30
+    assert summary["state"] == "stopped"
+    made = len(box.sandbox.tasks())
+    again = run("bulk", "run", str(path))
+    assert again.code == 10
+    assert "budget" in again.err
+    assert len(box.sandbox.tasks()) == made
+    assert run("bulk", "run", str(path), "--budget", "inf").code == 0
+    assert len(box.sandbox.tasks()) == 6
+
+
+def test_no_credits(run: Run, start_box: Start, tmp_path: Path) -> None:
+    """An account without money stops the run, with the exit code that this has everywhere."""
+    box = start_box(credits=5.0)
+    ran = run(*begin(manifest(box, tmp_path, 3)))
+    assert ran.code == 4
+    assert "InsufficientCredits" in ran.err
+
+
+def test_another_account_is_refused(
+    run: Run, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal goes on only with the account that it was begun with."""
+    path = manifest(box, tmp_path, 1)
+    run(*begin(path))
+    box.sandbox.add_account("another-key", credits=1000.0)
+    monkeypatch.setenv("HIFLY_TOKEN", "another-key")
+    ran = run("bulk", "run", str(path))
+    assert ran.code == 2
+    assert "account" in ran.err
+    assert len(box.sandbox.tasks()) == 1
+
+
+def _wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_interrupted_and_gone_on_with(
+    launch: Launch, run: Run, start_box: Start, tmp_path: Path, flags: list[str]
+) -> None:
+    """Ctrl-C submits no more, ends with 130 and says how to go on; started again, each job ends exactly once."""
+    box = start_box(run_seconds=0.5, max_running=3)
+    path = manifest(box, tmp_path, 8)
+    program = launch(*begin(path, "--max-running", "3", *flags), environment=box.environment)
+    _wait_for(lambda: len(box.sandbox.tasks()) >= 2)
+    program.stop()
+    ran = checked(program.end())
+    assert ran.code == 130
+    assert "finished first" in ran.err
+    assert f"Go on with: avatarkit bulk run {path} --provider hifly" in ran.err
+    assert "task wait" not in ran.err
+    if flags:
+        assert "avatarkit bulk run" in json.loads(ran.out.splitlines()[-1])["error"]["hint"]
+    assert len(box.sandbox.tasks()) < 8
+    assert run("bulk", "run", str(path)).code == 0
+    assert len(box.sandbox.tasks()) == 8
+    assert len(list((tmp_path / "videos").glob("*.mp4"))) == 8
+
+
+def test_second_ctrl_c_leaves_at_once(launch: Launch, run: Run, start_box: Start, tmp_path: Path) -> None:
+    """A second Ctrl-C does not wait for an answer that hangs; what was in the air is a doubt afterwards."""
+    box = start_box()
+    box.sandbox.faults.add(SUBMIT, Fault(kind="hang", seconds=60.0))
+    path = manifest(box, tmp_path, 1)
+    program = launch(*begin(path), environment=box.environment)
+    _wait_for(box.sandbox.tasks)
+    program.stop()
+    program.until("stopping")
+    program.stop(signal.SIGINT)
+    ran = checked(program.end())
+    assert ran.code == 130
+    assert "Go on with: avatarkit bulk run" in ran.err
+    told = run("bulk", "doubts", str(tmp_path / "jobs.csv.run.db"), "--json").document
+    assert [(each["key"], each["state"]) for each in told["doubts"]] == [("k0", "intent")]
+    assert run("bulk", "run", str(path)).code == 9
+    assert len(box.sandbox.tasks()) == 1
+
+
+def test_status_while_it_runs(launch: Launch, run: Run, start_box: Start, tmp_path: Path) -> None:
+    """``status`` looks into a journal that a run is using; what would change it says that a run has it."""
+    box = start_box(run_seconds=float("inf"))
+    path = manifest(box, tmp_path, 2)
+    program = launch(*begin(path), environment=box.environment)
+    _wait_for(lambda: len(box.sandbox.tasks()) == 2)
+    journal = str(tmp_path / "jobs.csv.run.db")
+    _wait_for(lambda: run("bulk", "status", journal, "--json").document["running"] == 2)
+    ran = run("bulk", "cancel", journal, "--all")
+    assert ran.code == 2
+    assert "a run is working on it" in ran.err
+    assert "avatarkit bulk status" in ran.err
+    program.stop()
+    assert program.end().code == 130

@@ -1,0 +1,184 @@
+"""``avatarkit bulk``: looking at a run, and deciding about jobs that are held, failed or waiting."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commandline import Box, Ran, token_in
+from test_cli_bulk import SUBMIT, begin, manifest
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def held(run: Run, box: Box, tmp_path: Path) -> str:
+    """A journal in which one of two jobs is held: its answer was lost, and HiFly has nothing to look it up with."""
+    box.sandbox.faults.add(SUBMIT, "close_after")
+    ran = run(*begin(manifest(box, tmp_path, 2), "--submits", "1"))
+    assert ran.code == 9, ran.err
+    assert "held" in ran.out
+    return str(tmp_path / "jobs.csv.run.db")
+
+
+def go_on(run: Run, tmp_path: Path) -> Ran:
+    """Start the run again."""
+    return run("bulk", "run", str(tmp_path / "jobs.csv"))
+
+
+def lost_task(box: Box, run: Run, journal: str) -> str:
+    """The id of the task whose answer was lost."""
+    marker = run("bulk", "doubts", journal, "--json").document["doubts"][0]["marker"]
+    return next(task["id"] for task in box.sandbox.tasks() if task["title"] == marker)
+
+
+def test_doubts_say_what_to_look_for(run: Run, held: str) -> None:
+    """``doubts`` shows when it was sent, under which title, and the commands that settle it."""
+    (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
+    assert doubt.keys() >= {"key", "state", "marker", "endpoint", "sent_at", "error", "attempt"}
+    assert doubt["state"] == "held"
+    ran = run("bulk", "doubts", held)
+    assert doubt["marker"] in ran.out
+    for name in ("adopt", "resend", "abandon"):
+        assert f"avatarkit bulk {name} {held}" in ran.err
+
+
+def test_adopt_by_task_id(run: Run, box: Box, held: str, tmp_path: Path) -> None:
+    """A task found in the vendor's console is taken over by its id, without credentials, and nothing is paid again."""
+    (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
+    ran = run("bulk", "adopt", held, doubt["key"], lost_task(box, run, held))
+    assert ran.code == 0, ran.err
+    assert "is running" in ran.out
+    assert "avatarkit bulk run" in ran.err
+    assert go_on(run, tmp_path).code == 0
+    assert len(box.sandbox.tasks()) == 2
+    assert len(list((tmp_path / "videos").glob("*.mp4"))) == 2
+
+
+def test_adopt_by_token(run: Run, box: Box, held: str, tmp_path: Path) -> None:
+    """A token does as well, but not one of another account, of another kind, or of a task that another job has."""
+    (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
+    key = doubt["key"]
+    other = token_in(run("bulk", "adopt", held, key, "not-a-task", "--json").out)
+    assert run("bulk", "adopt", held, key, other).code == 2  # it is running now
+    told = json.loads(
+        next(line for line in run("bulk", "run", str(tmp_path / "jobs.csv"), "--json").out.splitlines() if "token" in line)
+    )
+    assert run("bulk", "adopt", held, key, told["token"]).code == 2
+
+
+def test_adopt_takes_no_task_twice(run: Run, box: Box, held: str) -> None:
+    """The task of another job is not given to a second one."""
+    (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
+    taken = next(task["id"] for task in box.sandbox.tasks() if task["title"] != doubt["marker"])
+    ran = run("bulk", "adopt", held, doubt["key"], taken)
+    assert ran.code == 2
+    assert "already" in ran.err
+
+
+@pytest.mark.parametrize("task", ["avk1.broken", "two words", "x" * 300])
+def test_adopt_refuses_nonsense(run: Run, held: str, task: str) -> None:
+    """What is no id and no token is refused before the journal is changed."""
+    (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
+    assert run("bulk", "adopt", held, doubt["key"], task).code == 2
+    assert len(run("bulk", "doubts", held, "--json").document["doubts"]) == 1
+
+
+def test_held_jobs_stay_held(run: Run, box: Box, held: str, tmp_path: Path) -> None:
+    """Starting the run again does not send a held job."""
+    assert go_on(run, tmp_path).code == 9
+    assert len(box.sandbox.tasks()) == 2
+
+
+def test_resend(run: Run, box: Box, held: str, tmp_path: Path) -> None:
+    """At the user's word it is sent once more, by the next start."""
+    ran = run("bulk", "resend", held, "--all-held")
+    assert ran.out == "1 job will be submitted again\n"
+    assert len(box.sandbox.tasks()) == 2
+    assert go_on(run, tmp_path).code == 0
+    assert len(box.sandbox.tasks()) == 3
+
+
+def test_abandon(run: Run, box: Box, held: str, tmp_path: Path) -> None:
+    """A job that was given up is never sent, and no doubt any more."""
+    (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
+    assert run("bulk", "abandon", held, doubt["key"], "--json").document == {"jobs": 1}
+    assert run("bulk", "doubts", held).out == "no doubts\n"
+    assert go_on(run, tmp_path).code == 9
+    assert len(box.sandbox.tasks()) == 2
+    assert run("bulk", "status", held, "--json").document["given_up"] == 1
+
+
+def test_resend_failed(run: Run, box: Box, tmp_path: Path) -> None:
+    """Failed jobs come back with ``--failed``."""
+    box.sandbox.fail_next()
+    ran = run(*begin(manifest(box, tmp_path, 1), "--retries", "0"))
+    assert ran.code == 9, ran.err
+    journal = str(tmp_path / "jobs.csv.run.db")
+    assert run("bulk", "resend", journal, "--failed").code == 0
+    assert go_on(run, tmp_path).code == 0
+    assert len(box.sandbox.tasks()) == 2
+
+
+def test_cancel(run: Run, box: Box, tmp_path: Path) -> None:
+    """What a stopped run has not submitted can be cancelled, one by one or all; it is not made any more."""
+    ran = run(*begin(manifest(box, tmp_path, 4), "--budget", "11"))
+    assert ran.code == 10, ran.err
+    made = len(box.sandbox.tasks())
+    journal = str(tmp_path / "jobs.csv.run.db")
+    assert run("bulk", "cancel", journal, "k3").out == "1 job cancelled\n"
+    assert run("bulk", "cancel", journal, "--all").out == f"{3 - made} jobs cancelled\n"
+    assert run("bulk", "run", str(tmp_path / "jobs.csv"), "--budget", "inf").code == 9
+    assert len(box.sandbox.tasks()) == made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["resend", "J", "k9"], "no job 'k9'"),
+        (["resend", "J"], "give keys"),
+        (["abandon", "J", "k1"], "held allowed"),
+        (["cancel", "J", "k1"], "allowed"),
+        (["status", "missing.db"], "there is no ledger"),
+        (["cancel", "missing.db", "--all"], "there is no journal"),
+        (["status", "jobs.csv"], "ledger"),
+        (["status", "J", "--run", "other"], "no run 'other'"),
+    ],
+)
+def test_what_cannot_be_done(
+    run: Run, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    """A wrong key, state, run or file ends with 2 and says what is wrong."""
+    monkeypatch.chdir(tmp_path)
+    run(*begin(manifest(box, tmp_path, 2)))
+    ran = run("bulk", *("jobs.csv.run.db" if each == "J" else each for each in arguments))
+    assert ran.code == 2
+    assert words in ran.err
+
+
+def test_export(run: Run, held: str, tmp_path: Path) -> None:
+    """Outcomes become a CSV or JSON lines; an existing file is replaced only with ``--force``."""
+    table, rows = tmp_path / "out.csv", tmp_path / "out.jsonl"
+    assert run("bulk", "export", held, "-o", str(table)).code == 0
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        states = {row["key"]: row["state"] for row in csv.DictReader(file)}
+    assert sorted(states) == ["k0", "k1"]
+    assert sorted(states.values()) == ["done", "held"]
+    assert run("bulk", "export", held, "-o", str(table)).code == 2
+    assert run("bulk", "export", held, "-o", str(rows), "--state", "done", "--json").document["jobs"] == 1
+    assert json.loads(rows.read_text())["state"] == "done"
+    assert run("bulk", "export", held, "-o", str(rows), "--force").code == 0
+
+
+def test_report_and_status(run: Run, held: str, tmp_path: Path) -> None:
+    """``report`` writes one page, ``status`` tells the figures and what to do; neither needs credentials."""
+    page = tmp_path / "page.html"
+    ran = run("bulk", "report", held, "-o", str(page))
+    assert ran.code == 0, ran.err
+    assert "k0" in page.read_text(encoding="utf-8")
+    told = run("bulk", "status", held)
+    assert "1 of 2 done, 1 held" in told.out
+    assert f"avatarkit bulk doubts {held}" in told.out
