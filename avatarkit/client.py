@@ -27,7 +27,7 @@ from avatarkit.request import VideoRequest
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, Polling, RateLimit, RetryPolicy, Timeouts
 from avatarkit.task import AsyncTask, check_token
 from avatarkit.transport.account import Account, DetachedSubmission
-from avatarkit.transport.clock import SYSTEM_CLOCK
+from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
 from avatarkit.transport.session import Network
 from avatarkit.transport.staging import close_staging, use_staging
 from avatarkit.transport.uploads_cache import UploadCache
@@ -203,6 +203,11 @@ class AsyncClient:
     def preflight(self) -> bool:
         """Whether material and limits are checked locally, unless a call says otherwise."""
         return self._account.preflight
+
+    @property
+    def clock(self) -> Clock:
+        """The time that the client goes by."""
+        return self._account.clock
 
     @property
     def uploads(self) -> UploadCache:

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from avatarkit._bridge import wrap
 from avatarkit._sync.artifacts import Video
 from avatarkit._sync.task import Task
 from avatarkit.chain import AsyncChain
@@ -47,6 +48,12 @@ class Chain(Task[Video]):
     def step(self) -> int:
         """The step that is under way, from 0."""
         return self._async.step
+
+    @property
+    def current(self) -> Task[Any]:
+        """The present step's own task. Waiting for it or looking at it submits nothing."""
+        result: Task[Any] = wrap(self._async.current, self._lease)
+        return result
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from avatarkit.protocol.plan import Capabilities
 from avatarkit.request import VideoRequest
 from avatarkit.settings import CallOptions
 from avatarkit.transport.account import Account, DetachedSubmission
+from avatarkit.transport.clock import Clock
 from avatarkit.transport.uploads_cache import UploadCache
 
 if TYPE_CHECKING:
@@ -124,6 +125,11 @@ class Client(Blocking):
     def preflight(self) -> bool:
         """Whether material and limits are checked locally, unless a call says otherwise."""
         return self._async.preflight
+
+    @property
+    def clock(self) -> Clock:
+        """The time that the client goes by."""
+        return self._async.clock
 
     @property
     def uploads(self) -> UploadCache:

@@ -36,7 +36,7 @@ class Pool(Blocking):
     files are uploaded to each account that gets a request with them.
 
     Example:
-        with Pool([HiFly(token=a), HiFly(token=b), Kling(key, secret)]) as pool:
+        with Pool([HiFly(token=a), HiFly(token=b), Kling()]) as pool:
             task = pool.generate(VideoRequest(image="face.png", audio="speech.mp3"))
             video = task.wait()
 

@@ -27,6 +27,12 @@ _logger = logging.getLogger("avatarkit")
 SEND_SECONDS = 30.0
 """How long after its intent was written a submission may go out."""
 
+AHEAD = 2.0
+"""How many seconds a submission waits for its turn among the account's requests, once its intent is written."""
+
+LATE = 0.1
+"""Seconds by which a turn may be used late. Whoever was held up for longer takes another: others have theirs by now."""
+
 _PAUSE = 2.0  # seconds before a submission that surely was not accepted is tried again, at least
 
 
@@ -95,13 +101,26 @@ class LedgerGate:
                 send_seconds=SEND_SECONDS,
                 cost=self._cost,
                 owner=self._owner,
+                ahead=AHEAD,
             )
         )
         if answer.opened is not Opened.YES:
             raise NotNow(answer)
         self.attempt += 1
         self.opened = True
+        if answer.seconds:
+            await self._in_turn(ticket.account, answer.seconds, until=began + SEND_SECONDS)
         return SEND_SECONDS - (loop.time() - began)
+
+    async def _in_turn(self, account: str, seconds: float, *, until: float) -> None:
+        """Wait for the turn, and for another when something held this process up beyond it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            turn = loop.time() + seconds
+            await asyncio.sleep(seconds)
+            if loop.time() - turn <= LATE or loop.time() >= until:
+                return  # too late to be sent at all, the client refuses it
+            seconds = (await self._ledger.turns(account, 1)).seconds
 
     async def settled(
         self, ticket: Ticket, outcome: str, *, task_id: str, token: str, error: AvatarKitError | None

@@ -6,6 +6,7 @@ import os
 
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.models import UploadedFile
+from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
 
 _KEPT_SECONDS = 1800.0
 """For how long an upload is used again. No vendor says how long it keeps a file nobody refers to."""
@@ -16,8 +17,8 @@ def is_address(journal: str | os.PathLike[str]) -> bool:
     return isinstance(journal, str) and journal.startswith(("postgresql://", "postgres://"))
 
 
-async def open_ledger(journal: str | os.PathLike[str]) -> Ledger:
-    """The ledger in a file (SQLite), or at a PostgreSQL address.
+async def open_ledger(journal: str | os.PathLike[str], *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
+    """The ledger in a file (SQLite, by *clock*), or at a PostgreSQL address (by the database's clock).
 
     Raises:
         ConfigurationError: it is in use by another process, is no ledger of ours, or cannot be opened.
@@ -30,7 +31,7 @@ async def open_ledger(journal: str | os.PathLike[str]) -> Ledger:
         return await PostgresLedger.open(str(journal))
     from avatarkit.bulk.sqlite import SqliteLedger
 
-    return await SqliteLedger.open(journal)
+    return await SqliteLedger.open(journal, clock=clock)
 
 
 class LedgerUploads:

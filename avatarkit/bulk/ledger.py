@@ -23,6 +23,7 @@ from avatarkit.bulk.records import (
     Run,
     RunSettings,
     RunState,
+    Turns,
 )
 
 
@@ -97,7 +98,10 @@ class Ledger(Protocol):
     # -- a submission
 
     async def open_intent(self, intent: Intent) -> OpenAnswer:
-        """Take a slot and a turn of the account, set the cost aside and go from new to intent: all or nothing."""
+        """Take a slot and a turn of the account, set the cost aside and go from new to intent: all or nothing.
+
+        The turn may be up to ``intent.ahead`` seconds ahead; the answer tells how many.
+        """
         ...
 
     async def accepted(
@@ -206,6 +210,13 @@ class Ledger(Protocol):
         self, account: str, *, most_running: int | None = None, per_second: float | None = None
     ) -> None:
         """Set what the account allows; None leaves a value alone."""
+        ...
+
+    async def turns(self, account: str, many: int) -> Turns:
+        """Reserve the next *many* turns of the account's rate, for requests other than submissions.
+
+        Submissions get theirs from :meth:`open_intent`; all come out of one sequence of evenly spaced turns.
+        """
         ...
 
     async def too_many(self, account: str, seconds: float) -> None:

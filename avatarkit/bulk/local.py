@@ -209,7 +209,7 @@ class LocalDriver:
         finally:
             self._submitting -= 1
         if result.running is not None:
-            self._watcher.add(result.running)
+            self._watcher.add(result.running, result.task)
             if self._free == 0 and self._again_at <= asyncio.get_running_loop().time():
                 self._free = 2  # it was only tried, and it went well: there is more room than was thought
         elif result.done is Done.WAIT:

@@ -125,6 +125,7 @@ def shown_cell(value: Any) -> str:
         return str(value) if not isinstance(value, int) else text_cell(value)
     try:
         text = orjson.dumps(value, default=str).decode()
+        text = str(orjson.loads(text)) if text.startswith('"') else text  # a date, a decimal number
     except TypeError:
         raise ValueError(f"{type(value).__name__} found, plain data allowed") from None
     return text_cell(text)

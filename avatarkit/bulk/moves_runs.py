@@ -11,7 +11,7 @@ import attrs
 import orjson
 
 from avatarkit.bulk.moves import Move, from_micros, to_micros, to_text
-from avatarkit.bulk.records import AccountLimits, Run, RunSettings, RunState
+from avatarkit.bulk.records import AccountLimits, Run, RunSettings, RunState, Turns
 from avatarkit.errors import ConfigurationError
 
 _RUN = "SELECT id, settings, state, reason, created, spent, reserved, failures_in_row FROM runs"
@@ -136,6 +136,20 @@ def set_limits(
                 f"UPDATE accounts SET {name} = :value WHERE account = :account",
                 {"value": value, "account": account},
             )
+
+
+# As with submissions (``moves_submit``), a turn that nobody took in time is not made up for, but for a tenth.
+_TURNS = """UPDATE accounts SET next_turn = CASE
+        WHEN next_turn > {now} - 0.1 / per_second THEN next_turn ELSE {now} - 0.1 / per_second END
+        + :many / per_second
+    WHERE account = :account AND per_second IS NOT NULL
+    RETURNING next_turn - :many / per_second - {now}, 1.0 / per_second"""
+
+
+def turns(account: str, many: int) -> Move[Turns]:
+    """Reserve turns; without a rate they are free."""
+    rows = yield _TURNS, {"account": account, "many": float(max(1, many))}
+    return Turns(seconds=max(0.0, rows[0][0]), every=rows[0][1]) if rows else Turns()
 
 
 def too_many(account: str, seconds: float) -> Move[None]:

@@ -22,6 +22,7 @@ from avatarkit.bulk.records import (
     Run,
     RunSettings,
     RunState,
+    Turns,
 )
 
 T = TypeVar("T")
@@ -195,6 +196,10 @@ class MovesLedger(abc.ABC):
         """Set what the account allows. Raises ConfigurationError for numbers that are not above zero."""
         move = partial(moves_runs.set_limits, most_running=most_running, per_second=per_second)
         await self.change(partial(move, account))
+
+    async def turns(self, account: str, many: int) -> Turns:
+        """Reserve the next *many* turns of the account's rate."""
+        return await self.change(partial(moves_runs.turns, account, many))
 
     async def too_many(self, account: str, seconds: float) -> None:
         """The provider said "too many running"."""

@@ -34,8 +34,9 @@ _TAKE_SLOT = """UPDATE accounts SET running = running + 1, next_turn = CASE
         WHEN per_second IS NULL THEN next_turn
         WHEN next_turn > {now} - 0.1 / per_second THEN next_turn + 1.0 / per_second
         ELSE {now} + 0.9 / per_second END
-    WHERE account = :account AND cool_until <= {now} AND (per_second IS NULL OR next_turn <= {now})
-        AND (most_running IS NULL OR running < most_running) AND (cap IS NULL OR running < cap) RETURNING running"""
+    WHERE account = :account AND cool_until <= {now} AND (per_second IS NULL OR next_turn <= {now} + :ahead)
+        AND (most_running IS NULL OR running < most_running) AND (cap IS NULL OR running < cap)
+    RETURNING CASE WHEN per_second IS NULL THEN 0.0 ELSE next_turn - 1.0 / per_second - {now} END"""
 
 _SET_ASIDE = """UPDATE runs SET reserved = reserved + :cost
     WHERE id = :run AND state = 'active' AND (budget IS NULL OR spent + reserved + :cost <= budget) RETURNING id"""
@@ -50,12 +51,11 @@ def open_intent(intent: Intent) -> Move[OpenAnswer]:
     """A slot, a turn, the money, and the job from new to intent: all or nothing."""
     rows = yield _CHECK, {"run": intent.run, "key": intent.key}
     cost = to_micros(intent.cost) or 0
-    answer = (
-        _answer(rows[0], intent.attempt, cost) if rows else OpenAnswer(Opened.STOPPED, 0.0, "no such run")
-    )
+    answer = _answer(rows[0], intent, cost) if rows else OpenAnswer(Opened.STOPPED, 0.0, "no such run")
     if answer.opened is not Opened.YES:
         return answer
-    changed((yield _TAKE_SLOT, {"account": rows[0][14]}))
+    turn = yield _TAKE_SLOT, {"account": rows[0][14], "ahead": float(intent.ahead)}
+    changed(turn)
     changed((yield _SET_ASIDE, {"run": intent.run, "cost": cost}))
     changed(
         (
@@ -74,20 +74,20 @@ def open_intent(intent: Intent) -> Move[OpenAnswer]:
             )
         )
     )
-    return answer
+    return OpenAnswer(Opened.YES, max(0.0, float(turn[0][0])))
 
 
-def _answer(row: tuple[Any, ...], attempt: int, cost: int) -> OpenAnswer:
+def _answer(row: tuple[Any, ...], intent: Intent, cost: int) -> OpenAnswer:
     run_state, reason, state, known_attempt, budget, spent, reserved = row[:7]
     if run_state != "active":
         return OpenAnswer(Opened.STOPPED, 0.0, reason or f"the run is {run_state}")
-    if state != "new" or known_attempt != attempt - 1:
+    if state != "new" or known_attempt != intent.attempt - 1:
         found = "not there" if state is None else f"{state}, attempt {known_attempt}"
         return OpenAnswer(Opened.NOT_YOURS, 0.0, f"the job is {found}")
     if budget is not None and spent + reserved + cost > budget:
         left = from_micros(max(0, budget - spent - reserved))
         return OpenAnswer(Opened.BUDGET, 0.0, f"it costs {from_micros(cost):g}, and {left:g} are left")
-    return _turn(*row[7:14])
+    return _turn(*row[7:14], intent.ahead)
 
 
 def _turn(
@@ -98,13 +98,14 @@ def _turn(
     per_second: float | None,
     next_turn: float,
     now: float,
+    ahead: float,
 ) -> OpenAnswer:
     if cool_until > now:
         return OpenAnswer(Opened.WAIT, cool_until - now, "the provider said: too many running")
     most = min((each for each in (most_running, cap) if each is not None), default=None)
     if most is not None and running >= most:
         return OpenAnswer(Opened.WAIT, SLOT_WAIT, f"{running} tasks run, and no more than {most} may")
-    if per_second is not None and next_turn > now:
+    if per_second is not None and next_turn > now + ahead:
         return OpenAnswer(Opened.WAIT, next_turn - now, f"{per_second:g} submissions a second")
     return OpenAnswer(Opened.YES)
 

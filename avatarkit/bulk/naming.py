@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -154,10 +154,10 @@ def _parsed(text: str) -> tuple[tuple[str | Field, ...], ...]:
         else:
             parts[-1].append(_field(token[1].strip()))
     _literal(text[at:], parts)
-    found = tuple(tuple(part) for part in parts if part and "".join(map(str, part)).strip() != ".")
-    if any(_is_parent(part) for part in found):
+    found = tuple(tuple(part) for part in parts if part and not _is_dots(part, "."))
+    if any(_is_dots(part, "..") for part in found):
         raise ConfigurationError(f"name template {text[:80]!r}: '..' found, a name below the folder allowed")
-    if not found or not parts[-1] or len(found) > _DEEPEST:
+    if not found or tuple(parts[-1]) != found[-1] or len(found) > _DEEPEST:
         raise ConfigurationError(
             f"name template {text[:80]!r}: a file name in at most {_DEEPEST} parts allowed"
         )
@@ -177,8 +177,8 @@ def _field(name: str) -> Field:
     return Field("row", int(row[1] or 0)) if row else Field(name)
 
 
-def _is_parent(part: tuple[str | Field, ...]) -> bool:
-    return all(isinstance(each, str) for each in part) and "".join(map(str, part)).strip() == ".."
+def _is_dots(part: Sequence[str | Field], dots: str) -> bool:
+    return all(isinstance(each, str) for each in part) and "".join(map(str, part)).strip() == dots
 
 
 def _stem_of(media: object) -> str:

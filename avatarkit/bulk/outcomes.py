@@ -30,7 +30,7 @@ FIELDS = (
 )  # fmt: skip
 """What is told of every job, in this order; the request's fields and the manifest's columns follow."""
 
-_PAGE = 1000
+_PAGE = 500
 _RESULT = ("file", "location", "bytes", "seconds", "sha256")
 _TIMES = ("created", "submitted_at", "ended_at", "finished_at")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets take them too
@@ -77,10 +77,10 @@ def write_outcomes(
     """Write what became of *jobs*, parts left out, to *to*; gives how many.
 
     Args:
-        jobs: read once, and not held but for the first 1,000.
+        jobs: read once, and not held but for 500 at a time.
         to: a file opened in binary mode.
         form: ``csv`` (UTF-8 with its mark, as spreadsheets read it) or ``jsonl``.
-        columns: the manifest's columns that a CSV gets; None takes those of the first 1,000 jobs.
+        columns: the manifest's columns that a CSV gets; None takes those of the first 500 jobs.
         guarded: whether cells of a CSV that a spreadsheet would run as a formula get a quote before them.
 
     Raises:

@@ -213,6 +213,7 @@ class Intent:
         send_seconds: how long it may take to go out.
         cost: what is set aside for it.
         owner: who sends it, for people.
+        ahead: how many seconds it is willing to wait for its turn once the intent is written.
 
     """
 
@@ -223,6 +224,7 @@ class Intent:
     send_seconds: float
     cost: float = 0.0
     owner: str = ""
+    ahead: float = 0.0
 
 
 class Opened(enum.StrEnum):
@@ -241,7 +243,10 @@ class Opened(enum.StrEnum):
 
 @attrs.frozen
 class OpenAnswer:
-    """The answer to opening an intent; *seconds* to wait, and why, for people."""
+    """The answer to opening an intent; *seconds* to wait, and why, for people.
+
+    With ``YES`` they are the seconds until the turn that it got, never more than :attr:`Intent.ahead`.
+    """
 
     opened: Opened
     seconds: float = 0.0
@@ -306,6 +311,20 @@ class AccountLimits:
     most_running: int | None = None
     per_second: float | None = None
     running: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Turns:
+    """Moments at which an account's requests may go out; who comes late for one needs another.
+
+    Attributes:
+        seconds: until the first.
+        every: from one to the next; 0: the account has no rate here.
+
+    """
+
+    seconds: float = 0.0
+    every: float = 0.0
 
 
 def ticket_to_json(ticket: Ticket) -> dict[str, Any]:

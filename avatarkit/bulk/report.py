@@ -92,14 +92,13 @@ async def _gather(ledger: Ledger, run: str, facts: Facts) -> None:
 
 
 def _place(run: Run, journal: object) -> tuple[str, ...]:
-    """The options that lead a command to this run. A database's address may hold a password, and is left out."""
-    words: list[str] = []
+    """The words that lead a command to this run. A database's address may hold a password, and is left out."""
     if isinstance(journal, str | os.PathLike):
         name = os.fsdecode(journal)
-        words += ["--dsn", '"$DSN"'] if "://" in name else ["--journal", shell_word(name)]
-    if run.id != "main":
-        words += ["--run", shell_word(run.id)]
-    return tuple(words)
+        place = '"$DSN"' if "://" in name else shell_word(f"./{name}" if name.startswith("-") else name)
+    else:
+        place = "JOURNAL"
+    return (place,) if run.id == "main" else (place, f"--run={shell_word(run.id)}")
 
 
 def _named(target: str | os.PathLike[str]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -83,7 +84,7 @@ class Cards:
         title = word(request, "title") or job.key
         text = word(request, "text")
         found = " ".join([job.key, title, text[:_WORDS_FOUND], *map(str, columns.values())])
-        yield f'<li data-find="{escaped(visible(found).lower(), _WORDS_FOUND)}">'
+        yield f'<li data-find="{escaped(_folded(found), _WORDS_FOUND)}">'
         yield from self._player(job, title)
         yield f"<h3>{own_words(title, 90)}</h3>"
         if title != job.key:
@@ -168,6 +169,11 @@ _TOOLS = """<div class="tools" role="search" hidden>
 def escaped_url(url: str) -> str:
     """A URL that was quoted already, in an attribute: nothing of it is hidden from view or cut."""
     return url.replace("&", "&amp;").replace('"', "&quot;").replace("'", "&#x27;").replace("<", "&lt;")
+
+
+def _folded(text: str) -> str:
+    """*text* as the filter compares it."""
+    return unicodedata.normalize("NFC", visible(text[: 10 * _WORDS_FOUND])).lower()
 
 
 def _ending(path: Path) -> str:

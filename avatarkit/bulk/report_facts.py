@@ -236,15 +236,15 @@ class Facts:
             why.jobs.append(job)
 
 
-def word(facts: Mapping[str, Any], name: str, most: int = _LONGEST) -> str:
+def word(facts: Any, name: str, most: int = _LONGEST) -> str:
     """A text out of data that nobody checked; ``""`` where there is none."""
-    value = facts.get(name)
+    value = facts.get(name) if isinstance(facts, Mapping) else None
     return "" if value is None else str(value)[:most]
 
 
-def number(facts: Mapping[str, Any], name: str) -> float | None:
+def number(facts: Any, name: str) -> float | None:
     """A number out of data that nobody checked: finite and not below zero, or None."""
-    value = facts.get(name)
+    value = facts.get(name) if isinstance(facts, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) and value >= 0 else None

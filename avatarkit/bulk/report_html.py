@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -17,12 +17,14 @@ from avatarkit.bulk.report_cards import Cards
 from avatarkit.bulk.report_charts import bar, durations, share_bar, timeline
 from avatarkit.bulk.report_facts import Facts, Group, Why
 from avatarkit.bulk.report_text import escaped, moment, own_words, shell_word, size_text
+from avatarkit.protocol.redact import scrub
 
 GENERATOR = "avatarkit bulk report"
 """What the page says made it; how a report is known from another file."""
 
 _MOST_GROUPS = 40
 _MOST_WHY = 12
+_LONGEST_KEY = 500
 _WAITING = (JobState.BLOCKED, JobState.NEW, JobState.INTENT)
 _REASONS = {
     "moderation": "Refused by content review",
@@ -32,6 +34,7 @@ _REASONS = {
     "no_result": "Ended without a result",
 }
 _TYPES = {
+    "others": "Other kinds",
     "PartFailed": "A part it needs failed",
     "InvalidRequest": "Found wrong before it was sent",
     "ModerationRefused": "Refused by content review",
@@ -45,7 +48,7 @@ _TYPES = {
 _WAYS = (
     ("adopt", "You found it at the provider: go on with that task.", "TASK-ID"),
     ("resend", "It is not there: send it again. This is billed.", ""),
-    ("abandon", "Give it up; its money stays counted.", ""),
+    ("abandon", "Give it up. What was set aside for it is free again.", ""),
 )
 
 
@@ -58,7 +61,7 @@ class Content:
         cards: of the gallery.
         cap: tasks the account may run at once.
         now: the ledger's time.
-        place: the options that lead a command to this ledger and run.
+        place: the words that lead a command to this ledger and run.
 
     """
 
@@ -239,7 +242,7 @@ def _held_job(content: Content, job: Job) -> str:
             facts.append(f"sent as {own_words(job.ticket.marker, 120, 'code')}")
         if job.ticket.sent_at:
             facts.append(f"at {moment(job.ticket.sent_at)} UTC")
-    candidates = job.error.get("candidates")
+    candidates = job.error.get("candidates") if isinstance(job.error, Mapping) else None
     if isinstance(candidates, list | tuple) and candidates:
         some = ", ".join(own_words(each, 80, "code") for each in candidates[:5])
         facts.append(f"may be {some}")
@@ -249,6 +252,10 @@ def _held_job(content: Content, job: Job) -> str:
 
 def _commands(content: Content, ways: tuple[tuple[str, str, str], ...], key: str | None) -> str:
     """Commands to copy; a key that begins with a dash is kept from being an option."""
+    if key is not None and not _shows(key):
+        return (
+            '<p class="soft">Its key cannot be shown here as it is; the list of all that is held has it.</p>'
+        )
     items = []
     for name, _, more in ways:
         words = ["avatarkit", "bulk", name, *content.place]
@@ -261,9 +268,14 @@ def _commands(content: Content, ways: tuple[tuple[str, str, str], ...], key: str
     return f'<ul class="commands">{"".join(items)}</ul>'
 
 
+def _shows(key: str) -> bool:
+    """Whether a command may hold *key*: one that was cut or cleaned of secrets would mean another job."""
+    return len(key) <= _LONGEST_KEY and scrub(key) == key
+
+
 def _command(words: list[str]) -> str:
     """A command as it is typed; options are not broken at their dashes."""
-    shown = (escaped(word, 2000) for word in words)
+    shown = (escaped(word, 8000) for word in words)
     return f"<code>{' '.join(f'<span>{each}</span>' if each[:2] == '--' else each for each in shown)}</code>"
 
 
@@ -329,10 +341,10 @@ def _failures(content: Content) -> str:
         if groups[_MOST_GROUPS:]
         else ""
     )
-    again = _command(["avatarkit", "bulk", "resend", *content.place, "KEY …"])
+    again = _command(["avatarkit", "bulk", "resend", *content.place, "--failed"])
     return f"""<section aria-labelledby="failures">
 <h2 id="failures">{_many(failed, "failure", "failures")} by reason</h2>
-<p class="soft">To send some of them again, which is billed: {again}</p>
+<p class="soft">To send all of them again, which is billed: {again}; some: give their keys.</p>
 <div class="scroll"><table class="failures"><thead><tr><th scope="col">Reason</th><th scope="col">Code</th>
 <th scope="col" class="number">Videos</th><th scope="col"><span class="soft">Share</span></th>
 <th scope="col">Examples</th></tr></thead>

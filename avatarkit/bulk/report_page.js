@@ -3,7 +3,7 @@
 
 const videos = [...document.querySelectorAll("video, audio")];
 
-// One plays at a time; what comes into view learns its length.
+// One plays at a time. What has no picture gets its first frame when it comes into view.
 for (const video of videos)
   video.addEventListener("play", () => videos.forEach((other) => other !== video && other.pause()));
 const near = new IntersectionObserver((entries) => {
@@ -13,7 +13,7 @@ const near = new IntersectionObserver((entries) => {
       entry.target.preload = "metadata";
     }
 }, { rootMargin: "200px" });
-videos.forEach((video) => near.observe(video));
+videos.forEach((video) => video.poster || near.observe(video));
 
 // The filter: every word has to be found.
 const field = document.querySelector("#filter");

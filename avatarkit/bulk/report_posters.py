@@ -5,13 +5,9 @@ from __future__ import annotations
 import base64
 import time
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-try:
-    import av
-except ImportError:  # without the extras "media" and "studio" cards have no picture
-    av = None  # type: ignore[assignment]
 
 # The demuxer is named, so that a file that says it is a video is not taken for a playlist that opens others.
 _DEMUXERS = {"mp4": "mov", "m4v": "mov", "mov": "mov", "webm": "matroska", "mkv": "matroska"}
@@ -20,6 +16,16 @@ _QUALITY = 7  # of ffmpeg's mjpeg, 2 (best) to 31
 _LARGEST = 40_000  # bytes of one picture
 _MOST_PIXELS = 40_000_000
 _MOST_FRAMES = 40
+
+
+@cache
+def _library() -> Any:
+    """PyAV, loaded on first use; None without the extras ``media`` and ``studio``."""
+    try:
+        import av
+    except ImportError:
+        return None
+    return av
 
 
 class Posters:
@@ -38,12 +44,13 @@ class Posters:
     def of(self, path: Path) -> str:
         """A ``data:`` URI with a JPEG of a frame from the middle of the video, or ``""``. Never raises."""
         demuxer = _DEMUXERS.get(path.suffix.lstrip(".").lower())
+        av = _library()
         if av is None or demuxer is None or self._bytes_left <= 0 or time.monotonic() > self._until:
             return ""
         try:
             with path.open("rb") as file, av.open(file, mode="r", format=demuxer) as container:
                 frame = _middle(container)
-                picture = b"" if frame is None else _jpeg(frame)
+                picture = b"" if frame is None else _jpeg(av, frame)
         except Exception:  # noqa: BLE001 - a hostile file may trip the binding in any way
             return ""
         if not picture or len(picture) > min(_LARGEST, self._bytes_left):
@@ -66,7 +73,7 @@ def _middle(container: Any) -> Any:
     return None
 
 
-def _jpeg(frame: Any) -> bytes:
+def _jpeg(av: Any, frame: Any) -> bytes:
     scale = min(1.0, _SIDE / max(frame.width, frame.height))
     width, height = (max(2, round(side * scale / 2) * 2) for side in (frame.width, frame.height))
     small = frame.reformat(width=width, height=height, format="yuvj420p")

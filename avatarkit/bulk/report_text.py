@@ -50,7 +50,7 @@ def clipped(text: str, most: int) -> str:
 def escaped(value: object, most: int = 300) -> str:
     """*value* for HTML, between tags or in quotes: without secrets, visible, at most *most* characters, escaped."""
     # Far more than is shown is looked through, so that no URL is cut where its signature begins.
-    return html.escape(clipped(visible(scrub(str(value)[: most + 20_000])), most), quote=True)
+    return html.escape(clipped(visible(scrub(str(value)[: most + 4_000])), most), quote=True)
 
 
 def own_words(value: object, most: int = 300, tag: str = "bdi") -> str:

@@ -177,7 +177,7 @@ class BulkRun:
 
     async def __aenter__(self) -> BulkRun:
         own = isinstance(self._journal, str | os.PathLike)
-        self.ledger = await open_ledger(self._journal) if own else self._journal  # type: ignore[arg-type, assignment]
+        self.ledger = await open_ledger(self._journal, clock=self._client.clock) if own else self._journal  # type: ignore[arg-type, assignment]
         try:
             await self._open(self.ledger)  # type: ignore[arg-type]
         except BaseException:

@@ -83,6 +83,7 @@ class Result:
         seconds: to wait before it is tried again.
         budget: whether it is the budget that has to be waited for.
         running: the job, when it is running now.
+        task: its handle, which knows that the task is new, as one made from its token would not.
         over: the job, when it is known to have come to its end.
 
     """
@@ -91,6 +92,7 @@ class Result:
     seconds: float = 0.0
     budget: bool = False
     running: Job | None = None
+    task: AsyncTask[Any] | None = None
     over: Job | None = None
 
 
@@ -100,6 +102,8 @@ class Stages:
 
     Attributes:
         owner: who does it, for people.
+        stopped: why the run submits no more, as far as these stages found out.
+        dearest: the most that a video was seen to cost.
     """
 
     client: AsyncClient
@@ -108,6 +112,8 @@ class Stages:
     sink: Sink
     planner: Planner
     owner: str = ""
+    stopped: str = ""
+    dearest: float = 0.0
 
     # -- submit
 
@@ -116,8 +122,8 @@ class Stages:
         if job.state is not JobState.NEW:
             return Result(Done.MOVED)
         settings = self.run.settings
-        cost = job.estimate if job.estimate is not None else settings.default_cost
-        gate = LedgerGate(self.ledger, job, cost=cost or 0.0, retries=settings.retries, owner=self.owner)
+        cost = job.estimate if job.estimate is not None else self._usual_cost()
+        gate = LedgerGate(self.ledger, job, cost=cost, retries=settings.retries, owner=self.owner)
         try:
             needs = not job.part and part_keys(job.spec)
             parts = await self.ledger.parts_of(job.run, job.key) if needs else {}
@@ -142,7 +148,11 @@ class Stages:
             task_id=gate.task_id,
             submitted_at=gate.accepted_at,
         )
-        return Result(Done.MOVED, running=running)
+        return Result(Done.MOVED, running=running, task=answer)
+
+    def _usual_cost(self) -> float:
+        """What a job of unknown price is taken to cost: what it was said to, or what such jobs have cost so far."""
+        return max(self.run.settings.default_cost or 0.0, self.dearest)
 
     def _not_now(self, shut: NotNow) -> Result:
         answer = shut.answer
@@ -190,6 +200,9 @@ class Stages:
 
     async def stop(self, reason: str) -> None:
         """Have the run submit no more; what is running is still collected."""
+        if self.stopped:
+            return  # each of the submissions that were under way together would say so
+        self.stopped = reason
         _logger.warning("run %s submits no more: %s", self.run.id, reason)
         await self.ledger.set_run_state(self.run.id, RunState.STOPPED, reason[:500])
 
@@ -275,6 +288,7 @@ class Stages:
         if not await self.ledger.finish(job.run, job.key, job.attempt, result=result, cost=cost):
             return Result(Done.MOVED)
         if not job.part:
+            self.dearest = max(self.dearest, cost or 0.0)
             await self.sink.settled(job, result)
         over = attrs.evolve(job, state=JobState.DONE, result=result, cost=cost)
         return Result(Done.MOVED, over=over)

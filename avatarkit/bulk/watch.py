@@ -54,12 +54,12 @@ class Watcher:
         """Whether nothing is watched and nothing is left to be told."""
         return not self._futures and not self._ended and not self._busy
 
-    def add(self, job: Job) -> None:
-        """Look at *job* until it ends."""
+    def add(self, job: Job, task: AsyncTask[Any] | None = None) -> None:
+        """Look at *job* until it ends; *task* is its handle, where whoever submitted it has it still."""
         if job.key in self._futures:
             return
         try:
-            task = self._stages.task_of(job)
+            task = task if task is not None else self._stages.task_of(job)
         except InvalidHandle as error:
             # Another account's, or damaged: the hub cannot look, so the ledger must not believe that it does.
             _logger.error("job %s cannot be looked at: %s", job.key, error)

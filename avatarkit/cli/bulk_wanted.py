@@ -68,13 +68,14 @@ def settled(given: dict[str, Any], manifest: Path, earlier: Run | None) -> RunSe
 
 def options_of(wanted: Wanted) -> BulkOptions:
     """The same for the run itself."""
-    settings = wanted.settings
+    settings, earlier = wanted.settings, wanted.earlier
+    # None would mean: as before.
+    lifted = settings.budget is None and earlier is not None and earlier.settings.budget is not None
     return BulkOptions(
         out=settings.out,
         name=settings.name,
         sidecar=settings.sidecar,
-        # None would mean: as before.
-        budget=settings.budget if settings.budget is not None else math.inf,
+        budget=math.inf if lifted else settings.budget,
         default_cost=settings.default_cost,
         retries=settings.retries,
         max_failures=settings.max_failures,

@@ -109,6 +109,8 @@ async def check_store(target: Target, *, force: bool) -> None:
         # In a folder the name is not known yet; the question shows whether the store can be used at all.
         found = await bucket.head(f"{where.path}{uuid.uuid4().hex}.mp4" if target.folder else where.path)
     except UploadFailed as error:
+        if force and error.http_status == 403:
+            return  # one may be allowed to write there, and not to look
         raise InvalidRequest(f"output: {error}") from None
     finally:
         await bucket.aclose()

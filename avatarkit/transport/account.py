@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
@@ -99,6 +99,8 @@ class Account:
         factory=WeakValueDictionary, init=False
     )
     broke: tuple[float, ProviderError] | None = attrs.field(default=None, init=False)
+    turnstile: Callable[[], Awaitable[None]] | None = attrs.field(default=None, init=False)
+    """Where several processes share the account: waits for this request's turn among the requests of all of them."""
     closed: bool = attrs.field(default=False, init=False)
     _engine: Engine | None = attrs.field(default=None, init=False)
 

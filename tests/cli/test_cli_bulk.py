@@ -71,7 +71,11 @@ def test_rows_that_were_added_later(run: Run, box: Box, tmp_path: Path) -> None:
     ran = run("bulk", "run", str(path), "--json")
     outcomes, summary = lines(ran)
     assert ran.code == 0, ran.err
-    assert {each["key"]: each.get("earlier", False) for each in outcomes} == {"k0": True, "k1": True, "k2": False}
+    assert {each["key"]: each.get("earlier", False) for each in outcomes} == {
+        "k0": True,
+        "k1": True,
+        "k2": False,
+    }
     assert summary["done"] == 3
     assert len(box.sandbox.tasks()) == 3
 

@@ -7,16 +7,22 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
-from commandline import Box, Ran, token_in
+from commandline import Box, Ran
 from test_cli_bulk import SUBMIT, begin, manifest
+
+from avatarkit.bulk import local
+from avatarkit.models import Kind
+from avatarkit.protocol.handle import from_token, to_token
 
 Run = Callable[..., Ran]
 
 
 @pytest.fixture
-def held(run: Run, box: Box, tmp_path: Path) -> str:
+def held(run: Run, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A journal in which one of two jobs is held: its answer was lost, and HiFly has nothing to look it up with."""
+    monkeypatch.setattr(local, "_RECONCILE_EVERY", 0.05)
     box.sandbox.faults.add(SUBMIT, "close_after")
     ran = run(*begin(manifest(box, tmp_path, 2), "--submits", "1"))
     assert ran.code == 9, ran.err
@@ -32,7 +38,7 @@ def go_on(run: Run, tmp_path: Path) -> Ran:
 def lost_task(box: Box, run: Run, journal: str) -> str:
     """The id of the task whose answer was lost."""
     marker = run("bulk", "doubts", journal, "--json").document["doubts"][0]["marker"]
-    return next(task["id"] for task in box.sandbox.tasks() if task["title"] == marker)
+    return next(str(task["id"]) for task in box.sandbox.tasks() if task["title"] == marker)
 
 
 def test_doubts_say_what_to_look_for(run: Run, held: str) -> None:
@@ -59,15 +65,22 @@ def test_adopt_by_task_id(run: Run, box: Box, held: str, tmp_path: Path) -> None
 
 
 def test_adopt_by_token(run: Run, box: Box, held: str, tmp_path: Path) -> None:
-    """A token does as well, but not one of another account, of another kind, or of a task that another job has."""
+    """A token does as well, but not one of another account or of another kind."""
     (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
-    key = doubt["key"]
-    other = token_in(run("bulk", "adopt", held, key, "not-a-task", "--json").out)
-    assert run("bulk", "adopt", held, key, other).code == 2  # it is running now
-    told = json.loads(
-        next(line for line in run("bulk", "run", str(tmp_path / "jobs.csv"), "--json").out.splitlines() if "token" in line)
-    )
-    assert run("bulk", "adopt", held, key, told["token"]).code == 2
+    told = json.loads(run("bulk", "run", str(tmp_path / "jobs.csv"), "--json").out.splitlines()[0])
+    mine = from_token(told["token"] or "")
+    for wrong in (attrs.evolve(mine, account="ffff"), attrs.evolve(mine, kind=Kind.AVATAR)):
+        ran = run("bulk", "adopt", held, doubt["key"], to_token(wrong))
+        assert ran.code == 2
+        assert "this token" in ran.err
+    right = attrs.evolve(mine, task_id=lost_task(box, run, held))
+    told = run("bulk", "adopt", held, doubt["key"], to_token(right), "--json").document
+    assert told == {"key": doubt["key"], "state": "running", "token": to_token(right)}
+    ran = run("bulk", "adopt", held, doubt["key"], to_token(right))
+    assert ran.code == 2
+    assert "running found" in ran.err
+    assert go_on(run, tmp_path).code == 0
+    assert len(box.sandbox.tasks()) == 2
 
 
 def test_adopt_takes_no_task_twice(run: Run, box: Box, held: str) -> None:

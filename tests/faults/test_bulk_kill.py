@@ -33,7 +33,9 @@ IMAGE, SOUND = "https://example.com/face.jpg", "https://example.com/words.mp3"
 
 
 def _hifly(box: avatarkit.Sandbox) -> dict[str, Any]:
-    with avatarkit.HiFly(box.token, base_url=box.base_url("hifly"), polling=avatarkit.Polling(shortest=0.05)) as c:
+    with avatarkit.HiFly(
+        box.token, base_url=box.base_url("hifly"), polling=avatarkit.Polling(shortest=0.05)
+    ) as c:
         avatar = c.avatars.create_by_image(IMAGE).wait().id
         voice = c.voices.create(SOUND, title="v").wait().id
     return {"avatar": avatar, "voice": voice}
@@ -79,7 +81,10 @@ class Ordeal:
             "patch": PATCH,
         }
         return subprocess.Popen(
-            [sys.executable, str(CHILD), json.dumps(plan)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, str(CHILD), json.dumps(plan)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def killed(self, number: int) -> bool:
@@ -121,7 +126,9 @@ def test_twenty_kills_lose_nothing_and_pay_nothing_twice(provider: str, tmp_path
         render="tiny", queue_seconds=0.05, run_seconds=0.2, credits=1e7, max_running=CAP
     ) as box:
         ordeal = Ordeal(box, provider, tmp_path)
-        submission = {"hifly": "*create_by_tts", "guiji": "*simpleCreate", "kling": "POST *image2video"}[provider]
+        submission = {"hifly": "*create_by_tts", "guiji": "*simpleCreate", "kling": "POST *image2video"}[
+            provider
+        ]
         slow = Fault(kind=FaultKind.SLOW_FIRST_BYTE, seconds=0.1)
         box.faults.add(submission, slow, times=1_000_000)
         kills = sum(ordeal.killed(number) for number in range(KILLS))

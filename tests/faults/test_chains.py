@@ -14,6 +14,7 @@ from house import House, named
 from avatarkit import providers
 from avatarkit.errors import (
     BridgeError,
+    ClientClosed,
     InsufficientCredits,
     InvalidHandle,
     ProviderError,
@@ -196,6 +197,30 @@ def test_a_cancelled_wait_amid_the_next_submission_makes_one_video(house: House)
     assert chain.wait().task_id == chain.id
     assert house.created() == 2
     assert house.box.seen.requests[last(house)] == 1
+
+
+def test_closing_the_client_amid_the_next_submission(house: House) -> None:
+    """Closing lets it come to its end, and the handle has the token of what was made; nothing is left on the loop."""
+    client = house.client()
+    chain = begin(house, client)
+    house.box.faults.add(last(house), Fault(kind=FaultKind.SLOW_FIRST_BYTE, seconds=5))
+    house.side.cut_off(partial(chain.wait), lambda: house.box.seen.requests[last(house)] == 1, step=0.2)
+    client.close()
+    assert chain.step == 1
+    assert chain.to_token().startswith("avk1.")
+    assert house.client().task(chain.to_token()).wait().task_id == house.box.seen.tasks[-1]["id"]
+    assert house.created() == 2
+
+
+def test_closing_the_client_ends_a_wait_between_steps(house: House) -> None:
+    """A wait that is under way ends with ClientClosed, and the chain's token goes on in another client."""
+    house.start(run_seconds=300)
+    client = house.client()
+    chain = begin(house, client)
+    waited, _ = house.side.together(partial(chain.wait), partial(client.close))
+    assert isinstance(waited, ClientClosed)
+    assert house.client().task(chain.to_token()).wait().task_id
+    assert house.created() == 2
 
 
 def test_running_out_of_time_names_the_chain(house: House) -> None:

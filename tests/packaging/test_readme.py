@@ -1,12 +1,16 @@
 """The README is true: its table, its code and its files."""
 
+import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from avatarkit import providers
+from avatarkit.generation import all_capabilities
 from avatarkit.protocol.endpoint import Endpoint
+from avatarkit.protocol.plan import Route
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +52,32 @@ def test_every_operation_is_a_method(provider: str) -> None:
             made.close()
 
 
+_PRESENTERS = {"avatar": "an avatar", "image": "a picture", "video": "a video"}
+_SPEECHES = {"text": "a text", "audio": "a recording"}
+_WISHES: dict[str, Callable[[Route], object]] = {
+    "subtitles": lambda route: route.subtitles,
+    "a prompt": lambda route: route.prompt,
+    "720p or 1080p on request": lambda route: route.sizes,
+}
+
+
+def test_what_each_provider_can_make_from_what() -> None:
+    """The table of ``generate`` has the number of steps of every provider's every route, and nothing else."""
+    (heading,) = re.findall(r"^\| from \| (.*) \|$", README, re.MULTILINE)
+    known = {table.title: table for table in all_capabilities()}
+    tables = [known.pop(title) for title in heading.split(" | ")]
+    assert known == {}
+    rows = [f"| from | {heading} |", "|---|" + "---|" * len(tables)]
+    for presenter, speech in itertools.product(_PRESENTERS, _SPEECHES):
+        routes = [table.route(presenter, speech) for table in tables]
+        cells = " | ".join("no" if route is None else str(len(route.operations)) for route in routes)
+        rows.append(f"| {_PRESENTERS[presenter]} and {_SPEECHES[speech]} | {cells} |")
+    for wish, has in _WISHES.items():
+        cells = " | ".join("yes" if any(map(has, table.routes)) else "no" for table in tables)
+        rows.append(f"| {wish} | {cells} |")
+    assert "\n\n" + "\n".join(rows) + "\n\n" in README
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_examples_compile(block: str) -> None:
     """Every Python example is Python."""
@@ -82,6 +112,36 @@ def test_async_and_blocking_examples_run(tmp_path: Path, monkeypatch: pytest.Mon
             exec(compile(filled, "README.md", "exec"), {"FAST": fast, "__name__": "example"})
             assert (tmp_path / "intro.mp4").stat().st_size > 0
             (tmp_path / "intro.mp4").unlink()
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if "VideoRequest" in block], ids=["blocking", "async"]
+)
+def test_generate_examples_run(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request for every provider, as it stands, ids filled in, against the sandbox; for each client it names."""
+    import avatarkit
+    from avatarkit.studio.plain import plain_audio, plain_video
+
+    monkeypatch.chdir(tmp_path)
+    plain_audio(tmp_path / "me.wav", seconds=6, format="wav")
+    plain_video(tmp_path / "me.mp4", seconds=6, width=360, height=640)
+    (tmp_path / "me.jpg").write_bytes(bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffd9"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with avatarkit.Sandbox(render="tiny", queue_seconds=0, run_seconds=0) as sandbox:
+        for name in sandbox.providers:
+            spec = providers.spec(name)
+            monkeypatch.setenv(spec.base_url_variable, sandbox.base_url(name))
+            for variable, value in zip(spec.credentials, (sandbox.token, sandbox.secret), strict=False):
+                monkeypatch.setenv(variable, value)
+        filled = re.sub(
+            r"avatarkit\.((?:Async)?(?:HiFly|Kling))\(\)",
+            r"avatarkit.\1(preflight=False, polling=FAST)",
+            block,
+        )
+        filled = filled.replace('voice="…"', 'voice="AOT"')
+        fast = avatarkit.Polling(shortest=0.01, longest=0.05)
+        exec(compile(filled, "README.md", "exec"), {"FAST": fast, "__name__": "example"})
+        assert (tmp_path / "intro.mp4").stat().st_size > 0
 
 
 def test_linked_files_exist() -> None:

@@ -185,8 +185,9 @@ async def _ended(
         await made.end(key, state, cost=0.0, error=error)
         return
     await made.end(key, JobState.READY, cost=round(chance.uniform(8, 15)))
-    name = f"{key}.mp4"
-    shutil.copyfile(chance.choice(videos), out / name)
+    video = chance.choice(videos)
+    name = f"{key}{video.suffix}"
+    shutil.copyfile(video, out / name)
     made.clock.at += 0.4
     await made.finish(key, file=name, bytes=(out / name).stat().st_size, seconds=2.0)
 
@@ -209,7 +210,7 @@ async def crowd(made: Story, jobs: int) -> None:
         )
         yield (
             (
-                'UPDATE jobs SET state = \'failed\', error = \'{"type": "TaskFailed", "code": "\' || seq % 700 ||'
+                'UPDATE jobs SET state = \'failed\', error = \'{"type": "TaskFailed", "code": "\' || (seq % 6007) ||'
                 ' \'", "reason": "moderation", "message": "\' || hex(randomblob(900)) || \'"}\' WHERE seq % 50 = 0'
             ),
             {},

@@ -1,0 +1,228 @@
+"""Checking a whole manifest before anything is sent."""
+
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+import wave
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avatarkit import providers
+from avatarkit.bulk import checking
+from avatarkit.bulk.checking import CheckReport, check_rows
+from avatarkit.bulk.manifest import Mistake, Row, read_manifest
+from avatarkit.bulk.naming import NameTemplate
+from avatarkit.errors import ConfigurationError
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (400).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+
+
+def sound(path: Path, seconds: float) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(b"\1\0" * int(8000 * seconds))
+    return path
+
+
+async def check(items: Iterable[Any], provider: str = "hifly", **more: Any) -> CheckReport:
+    return await check_rows(read_manifest(items), provider=provider, **more)
+
+
+@pytest.mark.asyncio
+async def test_good_rows_are_counted_and_priced() -> None:
+    """Jobs, expected cost with its unit, rows of unknown cost, and the time with so many tasks at once."""
+    items = [{"avatar": "a", "voice": "v", "text": "hello there"}] * 3
+    items.append({"avatar": "a", "audio": "https://x.test/a.mp3"})
+    report = await check(items, most_running=2)
+    median = providers.spec("hifly").kinds[providers.part("hifly", "endpoints").Kind.VIDEO].median
+    estimate = providers.part("hifly", "generate").estimate
+    request = next(row.request for row in read_manifest(items) if isinstance(row, Row))
+    assert (report.rows, report.jobs, report.mistakes, report.parts, report.unknown_costs) == (4, 4, (), 0, 1)
+    assert report.cost == pytest.approx(3 * estimate(request))
+    assert (report.unit, report.seconds, report.ok) == ("credits", 2 * median, True)
+    assert (await check(items)).seconds is None
+
+
+@pytest.mark.asyncio
+async def test_parts_that_are_shared_count_once(tmp_path: Path) -> None:
+    """Two pictures used by six rows are two avatars to be cloned, and two files looked into."""
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(PNG)
+    items = [
+        {"image": str(tmp_path / f"{n}.png"), "voice": "v", "text": f"t{i}"} for i in range(3) for n in "ab"
+    ]
+    report = await check(items, most_running=100)
+    assert (report.jobs, report.parts, report.files, report.mistakes) == (6, 2, 2, ())
+    kinds = {kind.value: each.median for kind, each in providers.spec("hifly").kinds.items()}
+    assert report.seconds == kinds["avatar"] + kinds["video"]
+
+
+@pytest.mark.asyncio
+async def test_every_mistake_is_told_with_row_and_column(tmp_path: Path) -> None:
+    """Of the reader, of the provider's limits and of the files: all of them, in the order of the rows."""
+    (tmp_path / "jobs.csv").write_text(
+        "avatar,voice,text,audio,title,subtitles\n"
+        "a,v,fine,,,\n"
+        "a,,no voice,,,\n"
+        "a,v,<b>tag</b>,,a title that is far too long for it,\n"
+        "a,,,missing.wav,,\n"
+        "a,,,short.wav,,\n"
+        "a,v,x,,,perhaps\n"
+        "a,,,short.wav,,\n"
+    )
+    sound(tmp_path / "short.wav", 1.0)
+    report = await check_rows(read_manifest(tmp_path / "jobs.csv"), provider="hifly")
+    places = [(each.line, each.column) for each in report.mistakes]
+    assert places == [
+        (3, "voice"),
+        (4, "text"),
+        (4, "title"),
+        (5, "audio"),
+        (6, "audio"),
+        (7, "subtitles"),
+        (8, "audio"),
+    ]
+    assert "no such file" in report.mistakes[3].message
+    assert "1.0 s found" in report.mistakes[4].message
+    assert (report.rows, report.jobs, report.files, report.ok) == (6, 1, 2, False)
+
+
+@pytest.mark.asyncio
+async def test_without_preflight_files_still_have_to_be_there(tmp_path: Path) -> None:
+    """What is inside is not looked at then."""
+    items = [
+        {"avatar": "a", "audio": str(sound(tmp_path / "short.wav", 1.0))},
+        {"avatar": "a", "audio": "missing.wav"},
+    ]
+    report = await check(items, preflight=False)
+    assert [(each.line, each.column) for each in report.mistakes] == [(2, "audio")]
+
+
+@pytest.mark.asyncio
+async def test_what_a_provider_cannot_do_names_those_that_can() -> None:
+    """The mistake is of the whole row and says who could."""
+    others = [providers.part(name, "generate").CAPABILITIES for name in providers.names()]
+    report = await check([{"avatar": "a", "voice": "v", "text": "x"}], provider="kling", others=others)
+    (mistake,) = report.mistakes
+    assert (mistake.line, mistake.column) == (1, "")
+    assert "HiFly" in mistake.message
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("provider", "item", "column"),
+    [
+        ("kling", {"image": "{png}", "audio": "{short}"}, "audio"),
+        ("yunapi", {"image": "{none}", "audio": "https://x.test/a.mp3"}, "image"),
+        ("guiji", {"avatar": "1", "audio": "{none}"}, "audio"),
+        (
+            "guiji",
+            {"video": "https://x.test/v.mp4", "text": "x", "voice": "v", "guiji.authorize": "{none}",
+             "guiji.authorize_text": "I consent"},
+            "authorize",
+        ),
+    ],
+)  # fmt: skip
+async def test_files_are_told_by_the_column_that_names_them(
+    tmp_path: Path, provider: str, item: dict[str, str], column: str
+) -> None:
+    """Whatever the provider's operation calls its argument; consents among the options are looked at too."""
+    (tmp_path / "a.png").write_bytes(PNG)
+    places = {
+        "{png}": str(tmp_path / "a.png"),
+        "{short}": str(sound(tmp_path / "s.wav", 1.0)),
+        "{none}": str(tmp_path / "none.wav"),
+    }
+    report = await check([{name: places.get(value, value) for name, value in item.items()}], provider)
+    assert [each.column for each in report.mistakes] == [column]
+
+
+@pytest.mark.asyncio
+async def test_urls_are_checked_without_being_fetched() -> None:
+    """A URL with a blank in it, or longer than the provider takes, is a mistake of its column."""
+    items = [
+        {"avatar": "a", "audio": "https://x.test/a b.mp3"},
+        {"video": f"https://x.test/{'v' * 600}.mp4", "voice": "v", "text": "x"},
+    ]
+    report = await check(items)
+    assert [each.column for each in report.mistakes] == ["audio", "video"]
+    assert report.files == 0
+
+
+@pytest.mark.asyncio
+async def test_a_file_is_looked_into_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand rows with one bad file: it is opened once, and every row says so."""
+    opened: list[str] = []
+    real = checking.as_source
+
+    async def counted(media: Any) -> Any:
+        opened.append(str(media))
+        return await real(media)
+
+    monkeypatch.setattr(checking, "as_source", counted)
+    path = str(sound(tmp_path / "short.wav", 1.0))
+    report = await check([{"key": str(n), "avatar": "a", "audio": path} for n in range(1000)])
+    assert opened == [path]
+    assert len(report.mistakes) == 1000
+
+
+@pytest.mark.asyncio
+async def test_mistakes_beyond_a_thousand_are_counted() -> None:
+    """The first thousand are listed, in order."""
+    each = len((await check([{"avatar": "a"}])).mistakes)
+    report = await check({"avatar": "a", "key": str(n)} for n in range(1500))
+    assert len(report.mistakes) == 1000
+    assert report.more == 1500 * each - 1000
+    assert report.mistakes[-1].line == 1 + 999 // each
+
+
+@pytest.mark.asyncio
+async def test_a_template_that_asks_for_a_column_that_is_not_there() -> None:
+    """A name's field that no row has is a mistake of the whole; one that some rows have is none."""
+    items = [
+        {"avatar": "a", "voice": "v", "text": "x", "team": "blue"},
+        {"avatar": "a", "voice": "v", "text": "y"},
+    ]
+    report = await check(items, name=NameTemplate("{team}/{nope}-{key}"))
+    assert [(each.line, each.column) for each in report.mistakes] == [(0, "nope")]
+
+
+@pytest.mark.asyncio
+async def test_an_empty_manifest_is_not_fine() -> None:
+    """No rows are no mistake, and nothing to run either."""
+    report = await check([])
+    assert (report.rows, report.mistakes, report.ok) == (0, (), False)
+
+
+@pytest.mark.asyncio
+async def test_a_provider_that_is_none() -> None:
+    """It is refused before a row is read."""
+    with pytest.raises(ConfigurationError):
+        await check([], provider="nobody")
+
+
+@pytest.mark.asyncio
+async def test_rows_are_not_held() -> None:
+    """Four thousand rows with 5,000 letters each, 20 MB in all, take less than 4 MB."""
+
+    def items() -> Iterable[Row | Mistake]:
+        given = (
+            {"key": str(n), "avatar": "a", "voice": "v", "text": f"{n} " + "x" * 5000}
+            for n in itertools.count()
+        )
+        return itertools.islice(read_manifest(given), 4_000)
+
+    tracemalloc.start()
+    try:
+        report = await check_rows(items(), provider="hifly")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert report.jobs == 4_000
+    assert peak < 4_000_000
