@@ -33,7 +33,8 @@ from avatarkit.transport.staging import close_staging, use_staging
 from avatarkit.transport.uploads_cache import UploadCache
 
 if TYPE_CHECKING:
-    from avatarkit.bulk.run import JobOutcome, Jobs
+    from avatarkit.bulk.feeding import Jobs
+    from avatarkit.bulk.run import JobOutcome
 
 __all__ = ["AsyncClient", "AsyncResource", "ClientOptions", "read_credentials"]
 

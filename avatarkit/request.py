@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def _nothing(text: Any) -> Any:
     # An empty cell of a table is no value.
+    if text is None:
+        return None
     return None if isinstance(text, str) and not text.strip() else text
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from avatarkit._sync.artifacts import Video
     from avatarkit._sync.chain import Chain
     from avatarkit._sync.task import Task
-    from avatarkit.bulk.run import JobOutcome, Jobs
+    from avatarkit.bulk.feeding import Jobs
+    from avatarkit.bulk.run import JobOutcome
 
 __all__ = ["Client", "Resource"]
 

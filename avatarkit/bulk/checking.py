@@ -90,7 +90,7 @@ async def check_rows(
         ConfigurationError: there is no such provider, or the manifest cannot be read.
 
     """
-    checker = _Checker(provider, tuple(others), _Files(enabled=preflight), name)
+    checker = _Checker(provider, tuple(others), Files(enabled=preflight), name)
     given = iter(rows)
     while batch := list(itertools.islice(given, _AT_A_TIME)):
         await checker.look(batch)
@@ -99,7 +99,7 @@ async def check_rows(
 
 
 @attrs.frozen
-class _Use:
+class Use:
     """One file or URL of a row: the request's field, or the option, that names it, and what holds for it."""
 
     field: str
@@ -107,7 +107,7 @@ class _Use:
     rule: MediaRule
 
 
-class _Files:
+class Files:
     """Looks into files, each once as long as it is remembered."""
 
     def __init__(self, *, enabled: bool) -> None:
@@ -115,15 +115,15 @@ class _Files:
         self._enabled = enabled
         self._known: OrderedDict[tuple[str, str, int], tuple[str, ...]] = OrderedDict()
 
-    async def problems(self, uses: Iterable[_Use]) -> Mapping[tuple[str, str, int], tuple[str, ...]]:
-        """Everything wrong with the files of *uses*, by :func:`_place`."""
-        wanted = {_place(use): use for use in uses}
+    async def problems(self, uses: Iterable[Use]) -> Mapping[tuple[str, str, int], tuple[str, ...]]:
+        """Everything wrong with the files of *uses*, by :func:`place_of`."""
+        wanted = {place_of(use): use for use in uses}
         found = {place: self._known[place] for place in wanted if place in self._known}
         missing = iter([use for place, use in wanted.items() if place not in found])
 
         async def work() -> None:
             for use in missing:
-                found[_place(use)] = await self._look(use)
+                found[place_of(use)] = await self._look(use)
 
         await asyncio.gather(*(work() for _ in range(min(_FILES_AT_ONCE, len(wanted) - len(found)))))
         for place in wanted:
@@ -133,7 +133,7 @@ class _Files:
             self._known.popitem(last=False)
         return found
 
-    async def _look(self, use: _Use) -> tuple[str, ...]:
+    async def _look(self, use: Use) -> tuple[str, ...]:
         if is_url(use.media):
             if any(char.isspace() for char in use.media):
                 return (f"{use.field}: not an http(s) URL",)
@@ -152,7 +152,7 @@ class _Checker:
     """Counts while rows go by."""
 
     def __init__(
-        self, provider: str, others: tuple[Capabilities, ...], files: _Files, name: NameTemplate | None
+        self, provider: str, others: tuple[Capabilities, ...], files: Files, name: NameTemplate | None
     ) -> None:
         self._generation = providers.part(provider, "generate")
         self._medians = {kind: each.median for kind, each in providers.spec(provider).kinds.items()}
@@ -173,7 +173,7 @@ class _Checker:
         for row, each in zip(batch, planned, strict=True):
             self._rows += isinstance(row, Row)
             if isinstance(each, tuple):
-                wrong = [p for use in each[2] for p in problems[_place(use)]]
+                wrong = [p for use in each[2] for p in problems[place_of(use)]]
                 found = [mistake_of(problem, each[0].line) for problem in wrong]
             else:
                 found = each
@@ -182,7 +182,7 @@ class _Checker:
             elif isinstance(each, tuple):
                 self._right(each[0], each[1])
 
-    def _planned(self, row: Row) -> tuple[Row, Plan, list[_Use]] | list[Mistake]:
+    def _planned(self, row: Row) -> tuple[Row, Plan, list[Use]] | list[Mistake]:
         if self._unfilled and self._name is not None:
             self._unfilled.intersection_update(self._name.unknown(row.columns))
         try:
@@ -192,7 +192,7 @@ class _Checker:
         except UnsupportedOperation as error:
             text = f"{error}. {error.hint}" if error.hint else str(error)
             return [Mistake(line=row.line, column="", message=text)]
-        return row, plan, list(_uses(row.request, plan.steps, self._generation.MEDIA))
+        return row, plan, list(uses_of(row.request, plan.steps, self._generation.MEDIA))
 
     def _wrong(self, found: list[Mistake]) -> None:
         room = MOST_MISTAKES - len(self._mistakes)
@@ -233,17 +233,18 @@ class _Checker:
         )
 
 
-def _place(use: _Use) -> tuple[str, str, int]:
+def place_of(use: Use) -> tuple[str, str, int]:
+    """What tells one file in one use from every other."""
     return use.field, use.media, id(use.rule)
 
 
-def _uses(
+def uses_of(
     request: VideoRequest, steps: Iterable[Step], rules: Mapping[str, Mapping[str, MediaRule]]
-) -> Iterator[_Use]:
+) -> Iterator[Use]:
     """The material that *steps* take, by the name under which the request has it."""
     for step in steps:
         for argument, rule in rules.get(step.operation, {}).items():
             media: Any = step.arguments.get(argument)
             if isinstance(media, str | os.PathLike):
                 fields = (name for name in MEDIA if getattr(request, name) is media)
-                yield _Use(next(fields, argument), str(os.fspath(media)), rule)
+                yield Use(next(fields, argument), str(os.fspath(media)), rule)

@@ -33,6 +33,8 @@ AHEAD = 2.0
 LATE = 0.1
 """Seconds by which a turn may be used late. Whoever was held up for longer takes another: others have theirs by now."""
 
+_TURNS = 5  # turns that may be missed in a row: a ledger that is slow all the time must not stop everything
+
 _PAUSE = 2.0  # seconds before a submission that surely was not accepted is tried again, at least
 
 
@@ -108,19 +110,26 @@ class LedgerGate:
             raise NotNow(answer)
         self.attempt += 1
         self.opened = True
-        if answer.seconds:
-            await self._in_turn(ticket.account, answer.seconds, until=began + SEND_SECONDS)
+        await self._in_turn(ticket.account, answer.seconds, began)
         return SEND_SECONDS - (loop.time() - began)
 
-    async def _in_turn(self, account: str, seconds: float, *, until: float) -> None:
+    async def _in_turn(self, account: str, seconds: float, asked: float) -> None:
         """Wait for the turn, and for another when something held this process up beyond it."""
         loop = asyncio.get_running_loop()
-        while True:
+        ends = asked + SEND_SECONDS  # nothing goes out after that
+        for _ in range(_TURNS):
             turn = loop.time() + seconds
-            await asyncio.sleep(seconds)
-            if loop.time() - turn <= LATE or loop.time() >= until:
-                return  # too late to be sent at all, the client refuses it
-            seconds = (await self._ledger.turns(account, 1)).seconds
+            if seconds:
+                await asyncio.sleep(seconds)
+            # When the ledger took long to answer, nobody knows when the turn was.
+            late = turn - seconds - asked > LATE or loop.time() - turn > LATE
+            asked = loop.time()
+            if not late or asked >= ends:
+                return
+            turns = await self._ledger.turns(account, 1)
+            if not turns.every:
+                return
+            seconds = turns.seconds
 
     async def settled(
         self, ticket: Ticket, outcome: str, *, task_id: str, token: str, error: AvatarKitError | None

@@ -16,6 +16,7 @@ import attrs
 import orjson
 
 from avatarkit import providers
+from avatarkit.bulk.checking import Use, uses_of
 from avatarkit.bulk.records import Job, NewJob
 from avatarkit.errors import InvalidRequest
 from avatarkit.generation import all_capabilities
@@ -66,8 +67,12 @@ class Planner:
         found: tuple[Step, ...] = self._generation.plan(request, others=self._others).steps
         return found
 
-    def jobs(self, key: str, request: VideoRequest, spec: bytes) -> list[NewJob]:
-        """The parts and the job that make *request*; *spec* is its row as JSON.
+    def files(self, request: VideoRequest, steps: tuple[Step, ...]) -> list[Use]:
+        """The material that *steps* take, and what holds for it."""
+        return list(uses_of(request, steps, self._generation.MEDIA))
+
+    def jobs(self, key: str, request: VideoRequest, steps: tuple[Step, ...], spec: bytes) -> list[NewJob]:
+        """The parts and the job that make *request* by *steps*; *spec* is its row as JSON.
 
         Reads local files that parts are made from, once each.
 
@@ -77,7 +82,6 @@ class Planner:
         """
         if not key or key.startswith(PART):
             raise InvalidRequest(f"key: {key[:40]!r} found, a text that does not begin with {PART} allowed")
-        steps = self.steps(request)
         parts = [self._part(step) for step in steps[:-1]]
         keys = [part.key for part in parts]
         estimate = self._generation.estimate(request)

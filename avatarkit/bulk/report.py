@@ -62,6 +62,7 @@ async def write_report(
     facts = Facts(found.created, most_cards=most_cards)
     await _gather(ledger, run, facts)
     out = found.settings.out
+    lies = journal if journal is not None else getattr(ledger, "path", None)
     content = Content(
         run=found,
         counts=await ledger.counts(run),
@@ -77,7 +78,7 @@ async def write_report(
         ),
         cap=(await ledger.limits(found.settings.account)).most_running,
         now=await ledger.now(),
-        place=_place(found, journal if journal is not None else getattr(ledger, "path", None)),
+        place=_place(found, lies, alone=len(await ledger.runs()) == 1),
     )
     await in_thread(_write, path, page(content))
     return path
@@ -91,14 +92,14 @@ async def _gather(ledger: Ledger, run: str, facts: Facts) -> None:
             facts.add(job)
 
 
-def _place(run: Run, journal: object) -> tuple[str, ...]:
+def _place(run: Run, journal: object, *, alone: bool) -> tuple[str, ...]:
     """The words that lead a command to this run. A database's address may hold a password, and is left out."""
     if isinstance(journal, str | os.PathLike):
         name = os.fsdecode(journal)
         place = '"$DSN"' if "://" in name else shell_word(f"./{name}" if name.startswith("-") else name)
     else:
         place = "JOURNAL"
-    return (place,) if run.id == "main" else (place, f"--run={shell_word(run.id)}")
+    return (place,) if alone else (place, f"--run={shell_word(run.id)}")
 
 
 def _named(target: str | os.PathLike[str]) -> Path:

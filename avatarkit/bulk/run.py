@@ -8,45 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import math
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from avatarkit.bulk.feeding import Jobs, add_all, digest_of
 from avatarkit.bulk.journal import LedgerUploads, open_ledger
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.local import Concurrency, LocalDriver
-from avatarkit.bulk.manifest import Item, read_manifest
+from avatarkit.bulk.naming import NameTemplate
 from avatarkit.bulk.output import Output
 from avatarkit.bulk.planning import Planner
-from avatarkit.bulk.records import Job, JobState, NewJob, Run, RunSettings
-from avatarkit.bulk.specs import Mistake, Row, spec_of
+from avatarkit.bulk.records import Job, JobState, Run, RunSettings
 from avatarkit.bulk.stages import Sink, Stages
-from avatarkit.errors import AvatarKitError, ConfigurationError, InvalidRequest, UnsupportedOperation
+from avatarkit.errors import AvatarKitError
 from avatarkit.transport.clock import in_thread
 
 if TYPE_CHECKING:
     from avatarkit.client import AsyncClient
 
-
-class JobSource(Protocol):
-    """Anything that yields jobs: a list, a generator. It is read in a worker thread, never on an event loop."""
-
-    def __iter__(self) -> Iterator[Item]:
-        """The jobs, one by one."""
-        ...
-
-
-Jobs: TypeAlias = str | os.PathLike[str] | JobSource
-"""Where jobs come from: a manifest's path, or anything that yields requests, rows or mappings."""
-
-_BATCH = 500
-_MOST_MISTAKES = 1000
 _WAITING = 1000  # outcomes that wait for whoever takes them
 
 
@@ -239,8 +224,18 @@ class BulkRun:
             return 0
         known = await self.known()
         if known is None:
-            known = await self._add_all()
-            digest = await in_thread(_digest, self._jobs)
+            base = None if self.options.base is None else Path(self.options.base)
+            template = NameTemplate(self.options.name, self._client.spec.name)
+            known = await add_all(
+                self.ledger,
+                self.run.id,
+                self._jobs,
+                Planner(self._client.spec.name),
+                template,
+                base=base,
+                preflight=self._client.preflight,
+            )
+            digest = await in_thread(digest_of, self._jobs)
             if digest:
                 about = {"digest": digest, "rows": known}
                 await self.ledger.remember(self.run.settings.account, f"manifest:{self.run.id}", about)
@@ -251,34 +246,12 @@ class BulkRun:
         """How many rows the manifest has, when the ledger knows it just as it is; None when it has to be read."""
         assert self.ledger is not None
         assert self.run is not None
-        digest = await in_thread(_digest, self._jobs) if self._jobs is not None else ""
+        digest = await in_thread(digest_of, self._jobs) if self._jobs is not None else ""
         if not digest:
             return None
         name = f"manifest:{self.run.id}"
         kept = await self.ledger.recall(self.run.settings.account, name, younger_than=math.inf)
         return int(kept["rows"]) if kept is not None and kept.get("digest") == digest else None
-
-    async def _add_all(self) -> int:
-        assert self.ledger is not None
-        assert self.run is not None
-        assert self._jobs is not None
-        base = None if self.options.base is None else Path(self.options.base)
-        planner = Planner(self._client.spec.name)
-        items = read_manifest(self._jobs, base=base, capabilities=planner.capabilities)
-        with_line = "{row" in self.options.name
-        mistakes: list[Mistake] = []
-        rows = 0
-        while batch := await in_thread(_batch, items):
-            jobs = await in_thread(_plan, planner, batch, mistakes, with_line)
-            if jobs and not mistakes:
-                added = await self.ledger.add(self.run.id, jobs)
-                mistakes += [_changed(key) for key in added.changed]
-            rows += len(batch)
-            if len(mistakes) >= _MOST_MISTAKES:
-                break
-        if mistakes:
-            raise InvalidRequest([str(mistake) for mistake in mistakes[:_MOST_MISTAKES]])
-        return rows
 
     # -- outcomes
 
@@ -351,56 +324,3 @@ class BulkRun:
                 if not job.part and job.key not in self._told:
                     self._told.add(job.key)
                     yield outcome_of(job, self._out, earlier=earlier)
-
-
-def _digest(jobs: Jobs) -> str:
-    """What tells this manifest from a changed one; ``""`` when it is no file."""
-    if not isinstance(jobs, str | os.PathLike):
-        return ""
-    digest = hashlib.sha256()
-    try:
-        with Path(jobs).open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the manifest {os.fspath(jobs)} cannot be read: {error.strerror or error}"
-        ) from None
-    return digest.hexdigest()
-
-
-def _batch(items: Iterator[Row | Mistake]) -> list[Row | Mistake]:
-    found: list[Row | Mistake] = []
-    for item in items:
-        found.append(item)
-        if len(found) >= _BATCH:
-            break
-    return found
-
-
-def _plan(
-    planner: Planner,
-    batch: list[Row | Mistake],
-    mistakes: list[Mistake],
-    with_line: bool,  # noqa: FBT001
-) -> list[NewJob]:
-    jobs: list[NewJob] = []
-    for item in batch:
-        if isinstance(item, Mistake):
-            mistakes.append(item)
-            continue
-        try:
-            jobs += planner.jobs(item.key, item.request, spec_of(item, with_line=with_line))
-        except InvalidRequest as error:
-            mistakes += [Mistake(line=item.line, column="", message=problem) for problem in error.problems]
-        except UnsupportedOperation as error:
-            mistakes.append(Mistake(line=item.line, column="", message=str(error)))
-    return jobs
-
-
-def _changed(key: str) -> Mistake:
-    return Mistake(
-        line=0,
-        column="key",
-        message=f"{key!r} is in the ledger with another content; give the changed job another key",
-    )

@@ -11,7 +11,8 @@ from rich.table import Column
 from rich.text import Text
 
 from avatarkit.bulk.ledger import Ledger
-from avatarkit.bulk.progress import Meter
+from avatarkit.bulk.progress import Meter, measure
+from avatarkit.bulk.progress import Progress as Seen
 from avatarkit.cli import output
 from avatarkit.cli.invocation import Invocation
 from avatarkit.errors import AvatarKitError
@@ -33,6 +34,7 @@ class Live:
 
     def __init__(self, invocation: Invocation, ledger: Ledger, run: str) -> None:
         self._invocation = invocation
+        self._ledger, self._run = ledger, run
         self._meter = Meter(ledger, run)
         self._told, self._told_at = "", 0.0
         self._ticker: asyncio.Task[None] | None = None
@@ -57,6 +59,8 @@ class Live:
             with suppress(asyncio.CancelledError):
                 await self._ticker
         if self._bars is not None:
+            with suppress(AvatarKitError):
+                self._show(await measure(self._ledger, self._run))
             self._bars.stop()
 
     def say(self, text: str) -> None:
@@ -69,11 +73,10 @@ class Live:
     async def _tick(self) -> None:
         while not self._invocation.quiet:
             with suppress(AvatarKitError):  # the run itself says when its ledger is in trouble
-                await self._look()
+                self._show(await self._meter.measure())
             await asyncio.sleep(_EVERY)
 
-    async def _look(self) -> None:
-        seen = await self._meter.measure()
+    def _show(self, seen: Seen) -> None:
         if not seen.total:
             return
         text, now = seen.line(), time.monotonic()

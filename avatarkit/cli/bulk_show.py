@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -124,7 +125,7 @@ def doubts(invocation: Invocation, *, journal: Journal, run: RunName = None) -> 
     output.table(columns, [_doubt(job) for job in found])
     if count > len(found):
         output.note(invocation, f"{count - len(found)} more: --json lists them all")
-    place = shown(journal)
+    place = shlex.quote(shown(journal))
     for what, how in (
         ("it is there", f"adopt {place} KEY TASK_ID"),
         ("it is not there", f"resend {place} KEY   (pays twice if it is there after all)"),

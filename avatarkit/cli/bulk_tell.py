@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,7 +71,7 @@ def summary_lines(told: Mapping[str, Any]) -> list[str]:
 
 def advice(told: Mapping[str, Any]) -> list[str]:
     """What to do about what is left."""
-    journal, lines = told["journal"], []
+    journal, lines = shlex.quote(told["journal"]), []
     if told["held"]:
         lines.append(f"held jobs: avatarkit bulk doubts {journal}")
     if told["failed"]:

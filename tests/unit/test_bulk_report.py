@@ -18,7 +18,7 @@ from report_ledgers import ACCOUNT, RUN, START, Node, crowd, figures, film, live
 
 from avatarkit.bulk import report_posters
 from avatarkit.bulk.moves import Move
-from avatarkit.bulk.records import JobState, NewJob, RunState
+from avatarkit.bulk.records import JobState, NewJob, RunSettings, RunState
 from avatarkit.bulk.report import write_report
 from avatarkit.bulk.report_facts import Spread, Timeline, histogram, quantile
 from avatarkit.bulk.report_posters import Posters
@@ -113,6 +113,17 @@ async def test_held_jobs_come_with_the_commands_that_resolve_them(tmp_path: Path
         "avatarkit bulk abandon 'a b.db' -- -rf",
         "avatarkit bulk doubts 'a b.db'",
     ]
+
+
+@pytest.mark.asyncio
+async def test_commands_name_the_run_where_there_are_several(tmp_path: Path) -> None:
+    """Else they would be about another run's job of the same key, or about none."""
+    async with story(tmp_path) as made:
+        await made.add(NewJob(key="a", spec=spec("a")))
+        await made.hold("a", "nobody knows")
+        await made.ledger.open_run("autumn", RunSettings(provider="hifly", account=ACCOUNT))
+        path = await write_report(made.ledger, RUN, tmp_path / "r.html", journal="-x.db")
+    assert "avatarkit bulk adopt ./-x.db --run=main a TASK-ID" in read_page(path).text()
 
 
 @pytest.mark.asyncio

@@ -34,7 +34,7 @@ class SqliteMachine(LedgerMachine):
 TestSqliteMachine = SqliteMachine.TestCase
 TestSqliteMachine.settings = settings(
     max_examples=40,
-    stateful_step_count=40,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -14,7 +14,7 @@ from avatarkit.protocol.redact import Secret
 from avatarkit.providers.guiji import codes, limits, reading, wire
 from avatarkit.providers.guiji import operations as ops
 from avatarkit.providers.guiji.models import Benefits
-from avatarkit.providers.guiji.values import ident, words
+from avatarkit.providers.guiji.values import ident, word, words
 
 Convert = Callable[[Any, RawResponse], Any]
 
@@ -186,25 +186,45 @@ def _unusable(voice: Voice) -> bool:
     return voice.extra.get("status") is not None and ident(voice.extra["status"]) != "2"
 
 
+_STATUS: Mapping[type[Any], tuple[str, Mapping[str, codes.StatusRule]]] = {
+    wire.TrainingRow: ("status", codes.TRAINING),
+    wire.VoiceRow: ("status", codes.VOICE),
+    wire.VideoRow: ("synthesisStatus", codes.VIDEO),
+    wire.AudioRow: ("status", codes.TTS),
+}
+
+
 def read_batch(endpoint: Endpoint, ids: Sequence[str], page: int) -> Callable[[RawResponse], BatchPage]:
     """Reads a page of a list as looks at the tasks *ids*; rows that cannot be read are left to a look of their own."""
     cls, convert = ROWS[endpoint.name]
     name = "speakerId" if cls is wire.VoiceRow else "id"
+    status, table = _STATUS[cls]
     wanted = frozenset(ids)
 
     def read(response: RawResponse) -> BatchPage:
         found, rows = _page_data(endpoint, response)
         shown: dict[str, Snapshot] = {}
+        # Nearly all rows say no more than that their task goes on: one snapshot serves all of a status.
+        going = {
+            raw: Snapshot(status=rule.status, raw_status=raw, response=response)
+            for raw, rule in table.items()
+            if not rule.status.terminal
+        }
         for row in rows:
             task_id = ident(row.get(name)) if isinstance(row, dict) else ""
             if task_id not in wanted or task_id in shown:
                 continue
-            try:
-                thing = convert(structure(row, cls), response)
-            except UnexpectedResponse:
-                continue
-            if thing.raw_status != "":
-                shown[task_id] = reading.snapshot(thing)
+            snapshot = going.get(word(row.get(status))) or _ended(row, cls, convert, response)
+            if snapshot is not None:
+                shown[task_id] = snapshot
         return BatchPage(found=shown, more=_more(found, len(rows), page, limits.PAGE_SIZE))
 
     return read
+
+
+def _ended(row: Any, cls: type[Any], convert: Convert, response: RawResponse) -> Snapshot | None:
+    try:
+        thing = convert(structure(row, cls), response)
+    except UnexpectedResponse:
+        return None
+    return reading.snapshot(thing) if thing.raw_status != "" else None

@@ -173,14 +173,15 @@ def costs_query(start_ms: int, end_ms: int, pack: str | None) -> str:
 
 def _by_ids(ids: Sequence[str], number: int) -> Request[BatchPage]:
     names = {vendor_id(each): each for each in ids}
-    return Request(TASKS, reading.batch(TASKS, "", names, 0), query=_ids_query("task_ids", ids))
+    return Request(TASKS, reading.batch(TASKS, names, 0), query=_ids_query("task_ids", ids))
 
 
 def _by_list(ids: Sequence[str], number: int) -> Request[BatchPage]:
     # A list shows one product. The product of most ids is asked for; the others are looked at one by one.
     lips = sum(each.startswith(LIP_SYNC) for each in ids)
     endpoint, prefix = (LIP_LIST, LIP_SYNC) if lips * 2 > len(ids) else (AVATAR_LIST, "")
-    read = reading.batch(endpoint, prefix, {}, limits.PAGE_SIZE)
+    names = {vendor_id(each): each for each in ids if each.startswith(LIP_SYNC) == bool(prefix)}
+    read = reading.batch(endpoint, names, limits.PAGE_SIZE)
     return Request(endpoint, read, query=_page_query(number, limits.PAGE_SIZE))
 
 

@@ -74,20 +74,26 @@ def snapshot(endpoint: Endpoint) -> Callable[[RawResponse], Snapshot]:
     return lambda response: read(response).snapshot
 
 
-def _records(endpoint: Endpoint, prefix: str, response: RawResponse) -> tuple[list[TaskRecord], int]:
-    """The tasks of a list, and how many rows it had; rows that cannot be read are left out."""
+def _listed(endpoint: Endpoint, response: RawResponse) -> tuple[list[Mapping[str, Any]], int]:
+    """The rows of a list that are objects, and how many rows it had."""
     data = data_of(endpoint, response)
     if data is not None and not isinstance(data, list):
         raise outside_shape(endpoint, response, "the answer's data is not a list")
-    found = []
-    for value in wire.rows(data):
-        try:
-            row = structure(value, wire.TaskRow)
-            if row.task_id:
-                found.append(_record(row, prefix, response))
-        except UnexpectedResponse:
-            continue
-    return found, len(data or ())
+    return wire.rows(data), len(data or ())
+
+
+def _records(endpoint: Endpoint, prefix: str, response: RawResponse) -> tuple[list[TaskRecord], int]:
+    """The tasks of a list, and how many rows it had; rows that cannot be read are left out."""
+    rows, count = _listed(endpoint, response)
+    found = [_read(row) for row in rows]
+    return [_record(row, prefix, response) for row in found if row is not None and row.task_id], count
+
+
+def _read(value: Mapping[str, Any]) -> wire.TaskRow | None:
+    try:
+        return structure(value, wire.TaskRow)
+    except UnexpectedResponse:
+        return None
 
 
 def page(
@@ -107,26 +113,48 @@ def records(endpoint: Endpoint) -> Callable[[RawResponse], tuple[TaskRecord, ...
     return lambda response: tuple(_records(endpoint, "", response)[0])
 
 
-def batch(
-    endpoint: Endpoint, prefix: str, names: Mapping[str, str], size: int
-) -> Callable[[RawResponse], BatchPage]:
+def batch(endpoint: Endpoint, names: Mapping[str, str], size: int) -> Callable[[RawResponse], BatchPage]:
     """Reads a list as the poll hub wants it.
 
     Args:
-        prefix: of the ids of everything in the list.
-        names: the vendor's ids whose handles have another prefix.
+        names: what is asked for: our ids by the vendor's. Other rows are passed over.
         size: rows of a full page; 0: there are no further pages.
 
     """
 
     def read(response: RawResponse) -> BatchPage:
-        found, count = _records(endpoint, "", response)
-        return BatchPage(
-            found={names.get(each.id, prefix + each.id): each.snapshot for each in found},
-            more=0 < size <= count,
-        )
+        rows, count = _listed(endpoint, response)
+        going: dict[str, Snapshot] = {}
+        found: dict[str, Snapshot] = {}
+        for value in rows:
+            vendors = value.get("task_id") or value.get("id")
+            if vendors.__class__ is str and vendors not in names:
+                continue
+            snapshot = _going(value, going, response) if vendors.__class__ is str else None
+            if snapshot is None:
+                row = _read(value)
+                if row is None or row.task_id not in names:
+                    continue
+                vendors, snapshot = row.task_id, _snapshot(row, response)
+            found[names[vendors]] = snapshot
+        return BatchPage(found=found, more=0 < size <= count)
 
     return read
+
+
+def _going(
+    value: Mapping[str, Any], known: dict[str, Snapshot], response: RawResponse
+) -> Snapshot | None:
+    """The snapshot for a row that says no more than that its task goes on, as nearly all do: one for each status."""
+    raw = value.get("task_status") or value.get("status")
+    if raw.__class__ is not str or value.get("task_status_msg") or value.get("message"):
+        return None
+    if raw not in known:
+        status = codes.STATUSES.get(raw.strip().lower(), Status.UNKNOWN)
+        if status not in (Status.QUEUED, Status.RUNNING):
+            return None
+        known[raw] = Snapshot(status=status, raw_status=raw.strip(), response=response)
+    return known[raw]
 
 
 def _record(row: wire.TaskRow, prefix: str, response: RawResponse) -> TaskRecord:

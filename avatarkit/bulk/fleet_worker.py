@@ -1,0 +1,200 @@
+"""A worker of a fleet: one process that works on one run together with any number of others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import socket
+import uuid
+from typing import TYPE_CHECKING
+
+from avatarkit.bulk.fleet import Engine, FleetOptions, Stage
+from avatarkit.bulk.fleet_hands import Hands
+from avatarkit.bulk.fleet_lead import Leader
+from avatarkit.bulk.fleet_turns import Turnstile
+from avatarkit.bulk.journal import LedgerUploads
+from avatarkit.bulk.ledger import Ledger
+from avatarkit.bulk.output import Output
+from avatarkit.bulk.planning import Planner
+from avatarkit.bulk.records import JobState, Run, RunState
+from avatarkit.bulk.stages import Sink, Stages
+from avatarkit.errors import AvatarKitError, ClientClosed, ConfigurationError
+
+if TYPE_CHECKING:
+    from avatarkit.client import AsyncClient
+
+_logger = logging.getLogger("avatarkit")
+_KEPT_BACK = 0.9
+"""Part of the account's rate that the fleet uses: between a turn and the wire there are networks and busy machines."""
+
+_FEEDING = "feeding:"
+_AGAIN = 0.2  # seconds between two ticks at least
+_LOOK_OVER = 5.0  # seconds between two looks whether the run is over
+
+
+class FleetWorker:
+    """Works on *run* until it is told to stop.
+
+    The client should have no rate of its own (``rate_limit=None``): the ledger keeps the account's, over all workers. It
+    must be used for nothing else.
+
+    Args:
+        client: whose account pays; each worker has one of its own.
+        ledger: where the run is, in a store that all workers reach.
+        run: the run, as the ledger knows it.
+        engine: what carries the messages.
+        options: how.
+        sink: where videos go, in place of what the run says.
+
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        ledger: Ledger,
+        run: Run,
+        engine: Engine,
+        options: FleetOptions | None = None,
+        *,
+        sink: Sink | None = None,
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._run = run
+        self._engine = engine
+        self._options = options or FleetOptions()
+        self._sink = sink
+        self._wake = asyncio.Event()
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Work until *stop* is set, or with ``until_done`` until the run is over; submissions under way are finished.
+
+        Raises:
+            ConfigurationError: the run is another account's, or ledger or engine do not let us in.
+
+        """
+        settings = self._run.settings
+        if settings.account != self._client.account_id:
+            raise ConfigurationError(
+                f"the run {self._run.id} belongs to another account of {settings.provider}",
+                hint="Use the credentials it was begun with.",
+            )
+        sink = self._sink if self._sink is not None else Output.of(settings)
+        account = self._client._account  # noqa: SLF001 - of one package
+        self._client.uploads.store = LedgerUploads(self._ledger, settings.account)
+        account.turnstile = Turnstile(self._ledger, settings.account)
+        try:
+            await self._work(stop, sink)
+        finally:
+            self._client.uploads.store = account.turnstile = None
+            if self._sink is None:
+                await sink.aclose()
+
+    async def _work(self, stop: asyncio.Event, sink: Sink) -> None:
+        stages = Stages(
+            client=self._client,
+            ledger=self._ledger,
+            run=self._run,
+            sink=sink,
+            planner=Planner(self._run.settings.provider),
+            owner=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
+        )
+        ending = asyncio.Event()  # ours: whoever gave *stop* may use it for more than this worker
+        hands = Hands(stages, self._options, ending)
+        leader = Leader(stages, self._engine, self._options, self._wake.set)
+        serving = asyncio.get_running_loop().create_task(
+            self._engine.work(
+                self._run.id,
+                {Stage.SUBMIT: hands.submit, Stage.COLLECT: hands.collect},
+                {Stage.SUBMIT: self._options.submits, Stage.COLLECT: self._options.downloads},
+                ending,
+            )
+        )
+        stopping = asyncio.get_running_loop().create_task(stop.wait())
+        try:
+            await self._ticking(stages, hands, leader, {serving, stopping})
+        finally:
+            ending.set()
+            stopping.cancel()
+            await leader.aclose()
+            # What the handlers have in hand is money: it is waited for also when this is cancelled.
+            await asyncio.shield(asyncio.wait({serving}))
+        serving.result()
+
+    async def _ticking(
+        self, stages: Stages, hands: Hands, leader: Leader, ends: set[asyncio.Task[object]]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        looked = loop.time()
+        while not any(task.done() for task in ends):
+            self._wake.clear()
+            try:
+                await leader.tick()
+                if hands.budget_short:
+                    hands.budget_short = False
+                    await self._budget_is_used_up(stages)
+                if self._options.until_done and loop.time() - looked >= min(
+                    _LOOK_OVER, self._options.tick * 5
+                ):
+                    looked = loop.time()
+                    if await is_over(self._ledger, self._run.id):
+                        return
+            except (ConfigurationError, ClientClosed):
+                raise
+            except AvatarKitError as error:
+                _logger.warning("run %s: %s", self._run.id, error)
+            await self._pause(ends)
+
+    async def _pause(self, ends: set[asyncio.Task[object]]) -> None:
+        waking = asyncio.get_running_loop().create_task(self._wake.wait())
+        try:
+            await asyncio.wait(ends, timeout=min(_AGAIN, self._options.tick))
+            await asyncio.wait(
+                {waking, *ends}, timeout=self._options.tick, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            waking.cancel()
+
+    async def _budget_is_used_up(self, stages: Stages) -> None:
+        """Stop the run when nothing runs any more whose end could leave money for another job."""
+        counts = await self._ledger.counts(self._run.id)
+        going = (JobState.INTENT, JobState.RUNNING, JobState.READY)
+        if not any(counts.jobs.get(state, 0) + counts.parts.get(state, 0) for state in going):
+            await stages.stop("the budget does not hold another job")
+
+
+async def set_rate(ledger: Ledger, client: AsyncClient, per_second: float | None = None) -> float | None:
+    """Have the ledger keep the account's rate: *per_second*, else what it has, else the provider's default.
+
+    A tenth of it is kept back. Gives what the fleet now uses a second, None for no bound.
+    """
+    known = (await ledger.limits(client.account_id)).per_second
+    wanted = per_second if per_second is not None or known is not None else client.spec.per_second
+    if wanted is not None:
+        known = wanted * _KEPT_BACK
+        await ledger.set_limits(client.account_id, per_second=known)
+    return known
+
+
+async def feeding(ledger: Ledger, run: Run, *, over: bool) -> None:
+    """Say that jobs are being added to *run*, or that all were: workers do not take it for finished in between."""
+    await ledger.remember(run.settings.account, f"{_FEEDING}{run.id}", {"over": over})
+
+
+async def is_over(ledger: Ledger, run: str) -> bool:
+    """Whether nothing of the run moves any more by itself, and nobody is adding to it."""
+    now = await ledger.get_run(run)
+    if now is None:
+        return True
+    kept = await ledger.recall(now.settings.account, f"{_FEEDING}{run}", younger_than=math.inf)
+    active = now.state is RunState.ACTIVE
+    if active and kept is not None and not kept.get("over"):
+        return False
+    counts = await ledger.counts(run)
+    moving = {JobState.INTENT, JobState.RUNNING, JobState.READY}
+    if active:
+        moving.add(JobState.NEW)
+    both = (*counts.jobs.items(), *counts.parts.items())
+    return not any(count for state, count in both if state in moving)

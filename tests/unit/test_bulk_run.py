@@ -1,0 +1,283 @@
+"""A bulk run through its public face: what goes in, what comes out, what is shared, what is resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk_house import IMAGE, SOUND, Bulk, bulk_house, in_virtual_time, states
+
+import avatarkit
+from avatarkit import VideoRequest, errors
+from avatarkit.bulk.journal import open_ledger
+from avatarkit.bulk.records import JobState
+
+
+def on(provider: str, tmp_path: Path, main: Any, **options: Any) -> None:
+    async def inside() -> None:
+        async with bulk_house(tmp_path, provider, **options) as bulk:
+            await main(bulk)
+
+    in_virtual_time(inside)
+
+
+def sound(path: Path) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(b"\0\1" * 8000 * 6)
+    return path
+
+
+def test_every_job_ends_in_a_file(tmp_path: Path) -> None:
+    """A hundred jobs: a hundred outcomes, files under their keys, none made twice, and what each took."""
+
+    async def main(bulk: Bulk) -> None:
+        outcomes = await bulk.run(bulk.jobs(100))
+        assert states(outcomes) == {"done": 100}
+        for key, outcome in outcomes.items():
+            assert Path(outcome.file) == bulk.out / f"{key}.mp4"
+            assert Path(outcome.file).stat().st_size > 0
+            assert outcome.seconds is not None
+            assert outcome.seconds >= 30
+            assert not outcome.earlier
+            assert bulk.client.task(outcome.token).provider == "guiji"
+        assert set(bulk.made().values()) == {1}
+
+    on("guiji", tmp_path, main)
+
+
+def test_a_second_run_tells_what_the_first_made_and_makes_nothing(tmp_path: Path) -> None:
+    """The same journal again: every outcome comes as an earlier one, and the vendor hears of no submission."""
+
+    async def main(bulk: Bulk) -> None:
+        first = await bulk.run(bulk.jobs(5))
+        before = len(bulk.box.seen.tasks)
+        second = await bulk.run(bulk.jobs(5))
+        assert {key: outcome.file for key, outcome in second.items()} == {k: o.file for k, o in first.items()}
+        assert all(outcome.earlier for outcome in second.values())
+        assert len(bulk.box.seen.tasks) == before
+        assert states(await bulk.run(None)) == {"done": 5}
+
+    on("guiji", tmp_path, main)
+
+
+def test_leaving_the_loop_stops_submitting_and_a_later_run_goes_on(tmp_path: Path) -> None:
+    """Whoever breaks after the third outcome of fifty has not bought the rest; the next run has all of them."""
+
+    async def main(bulk: Bulk) -> None:
+        seen = 0
+        outcomes = bulk.client.bulk(bulk.jobs(50), journal=bulk.journal, out=bulk.out)
+        async for _ in outcomes:
+            seen += 1
+            if seen == 3:
+                break
+        await outcomes.aclose()
+        assert sum(bulk.made().values()) < 50
+        assert states(await bulk.run(bulk.jobs(50))) == {"done": 50}
+        assert set(bulk.made().values()) == {1}
+
+    on("guiji", tmp_path, main, max_running=4)
+
+
+def test_one_picture_of_many_jobs_is_cloned_once(tmp_path: Path) -> None:
+    """Fifty jobs with one picture buy one avatar; ten with another picture buy one more."""
+
+    async def main(bulk: Bulk) -> None:
+        voice = bulk.base["voice"]
+        jobs = [VideoRequest(image=IMAGE, text=f"say {n}", voice=voice) for n in range(50)]
+        jobs += [VideoRequest(image=IMAGE + "?2", text=f"say {n}", voice=voice) for n in range(50, 60)]
+        before = sum(task["kind"] == "avatar" for task in bulk.box.seen.tasks)
+        assert states(await bulk.run(jobs)) == {"done": 60}
+        assert sum(task["kind"] == "avatar" for task in bulk.box.seen.tasks) == before + 2
+        assert states(await bulk.run(jobs)) == {"done": 60}
+        assert sum(task["kind"] == "avatar" for task in bulk.box.seen.tasks) == before + 2
+
+    on("hifly", tmp_path, main)
+
+
+def test_what_needs_a_part_that_failed_fails_with_it(tmp_path: Path) -> None:
+    """The clone is refused: its jobs fail and say so, others are made."""
+
+    async def main(bulk: Bulk) -> None:
+        bulk.box.fail_next("POST /avatar/create_by_image")
+        bad = [(f"bad{n}", VideoRequest(image=IMAGE, text="x", voice=bulk.base["voice"])) for n in range(4)]
+        outcomes = await bulk.run([*bad, *bulk.jobs(4)], retries=0)
+        assert states(outcomes) == {"failed": 4, "done": 4}
+        assert all(outcomes[key].error["message"] for key, _ in bad)
+
+    on("hifly", tmp_path, main)
+
+
+def test_a_file_that_many_jobs_use_goes_up_once(tmp_path: Path) -> None:
+    """Thirty jobs speak one recording: one upload, also over a restart."""
+
+    async def main(bulk: Bulk) -> None:
+        recording = sound(tmp_path / "words.wav")
+        jobs = [(f"u{n}", VideoRequest(avatar=bulk.base["avatar"], audio=recording)) for n in range(30)]
+        assert states(await bulk.run(jobs[:20])) == {"done": 20}
+        assert sum(bulk.box.seen.uploads.values()) == 1
+        bulk.client.uploads.clear()
+        assert states(await bulk.run(jobs)) == {"done": 30}
+        assert sum(bulk.box.seen.uploads.values()) == 1
+
+    on("hifly", tmp_path, main)
+
+
+def test_kling_speaks_the_text_first_and_once_for_equal_texts(tmp_path: Path) -> None:
+    """A text for Kling is spoken by a part; two videos of one text share it."""
+
+    async def main(bulk: Bulk) -> None:
+        words = "Good morning, and welcome to all of you who are here today."
+        request = {"text": words, "voice": "oversea_male1"}
+        jobs = [("a", {**request, "image": IMAGE}), ("b", {**request, "image": IMAGE + "?2"})]
+        assert states(await bulk.run(jobs)) == {"done": 2}
+        assert bulk.box.seen.requests["POST /v1/audio/tts"] == 1
+
+    on("kling", tmp_path, main)
+
+
+def test_every_mistake_is_found_before_anything_is_submitted(tmp_path: Path) -> None:
+    """Wrong rows are listed together with their lines; no request was sent."""
+
+    async def main(bulk: Bulk) -> None:
+        manifest = tmp_path / "jobs.csv"
+        manifest.write_text(
+            "key,avatar,voice,text,audio\na,1,2,hello,\nb,,2,hello,\nc,1,,hello,\nd,1,,,missing-file.mp3\n",
+            encoding="utf-8",
+        )
+        with pytest.raises(errors.InvalidRequest) as caught:
+            await bulk.run(manifest)
+        text = "\n".join(caught.value.problems)
+        assert "line 3" in text
+        assert "line 4" in text
+        assert "line 5" in text
+        assert not bulk.made()
+
+    on("guiji", tmp_path, main)
+
+
+def test_a_manifest_is_not_read_again_when_it_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million rows need not be read to go on with a run: the ledger knows the file by its hash."""
+
+    async def main(bulk: Bulk) -> None:
+        manifest = tmp_path / "jobs.csv"
+        lines = [
+            "key,avatar,voice,text",
+            *(f"k{n},{bulk.base['avatar']},{bulk.base['voice']},say {n}" for n in range(9)),
+        ]
+        manifest.write_text("\n".join(lines), encoding="utf-8")
+        assert states(await bulk.run(manifest)) == {"done": 9}
+        monkeypatch.setattr("avatarkit.bulk.feeding.read_manifest", None)
+        assert states(await bulk.run(manifest)) == {"done": 9}
+
+    on("guiji", tmp_path, main)
+
+
+def test_held_jobs_can_be_adopted_resent_and_abandoned(tmp_path: Path) -> None:
+    """Three doubts at a vendor that cannot be asked: one task is adopted, one job sent again, one given up."""
+
+    async def main(bulk: Bulk) -> None:
+        bulk.box.faults.add("POST */create_by_tts", "reset_after", times=3)
+        outcomes = await bulk.run(bulk.jobs(6), submits=1)
+        held = sorted(key for key, outcome in outcomes.items() if outcome.state is JobState.HELD)
+        assert len(held) == 3
+        told = {task["body"]["text"]: task["id"] for task in bulk.box.seen.tasks if task["kind"] == "video"}
+        ledger = await open_ledger(bulk.journal, clock=bulk.client.clock)
+        job = await ledger.get("main", held[0])
+        assert job is not None
+        assert job.ticket is not None
+        token = bulk.client._token_for(avatarkit.Kind.VIDEO, told[f"say {held[0][1:]}"], job.ticket)
+        adopted = await ledger.adopt(
+            "main", held[0], job.attempt, task_id=told[f"say {held[0][1:]}"], token=token, look_at=0.0
+        )
+        assert adopted
+        assert await ledger.resend("main", [held[1]]) == 1
+        assert await ledger.abandon("main", [held[2]]) == 1
+        await ledger.aclose()
+        outcomes = await bulk.run(bulk.jobs(6))
+        assert states(outcomes) == {"done": 5, "abandoned": 1}
+        assert sorted(bulk.made().values()) == [1, 1, 1, 1, 1, 2]  # the user's word was given for the second
+
+    on("hifly", tmp_path, main)
+
+
+def test_two_runs_of_one_journal_do_not_work_at_once(tmp_path: Path) -> None:
+    """A journal belongs to one process at a time; the second is told so."""
+
+    async def main(bulk: Bulk) -> None:
+        outcomes = bulk.client.bulk(bulk.jobs(3), journal=bulk.journal, out=bulk.out)
+        await anext(outcomes)
+        with pytest.raises(errors.ConfigurationError):
+            await bulk.run(bulk.jobs(3))
+        await outcomes.aclose()
+
+    on("guiji", tmp_path, main)
+
+
+def test_an_iterable_is_read_lazily_and_off_the_loop(tmp_path: Path) -> None:
+    """A generator that blocks does not block the event loop."""
+    import threading
+
+    async def main(bulk: Bulk) -> None:
+        threads = set()
+
+        def rows() -> Any:
+            for job in bulk.jobs(10):
+                threads.add(threading.get_ident())
+                yield job
+
+        assert states(await bulk.run(rows())) == {"done": 10}
+        assert threading.get_ident() not in threads
+
+    on("guiji", tmp_path, main)
+
+
+def test_bytes_cannot_be_material_of_a_run_that_survives(tmp_path: Path) -> None:
+    """Material has to be found again after a restart, so bytes are refused with what to do."""
+
+    async def main(bulk: Bulk) -> None:
+        with pytest.raises(errors.InvalidRequest, match="path"):
+            await bulk.run([VideoRequest(image=b"\x89PNG", audio=SOUND)])
+
+    on("kling", tmp_path, main)
+
+
+def test_the_blocking_twin_does_the_same(tmp_path: Path) -> None:
+    """``for outcome in guiji.bulk(...)`` over real sockets, and again with the same journal."""
+    quick = avatarkit.Polling(shortest=0.05, longest=0.2)
+    with avatarkit.Sandbox(render="tiny", queue_seconds=0.05, run_seconds=0.1) as box:
+        with avatarkit.Guiji(
+            box.token, box.secret, base_url=box.base_url("guiji"), polling=quick, rate_limit=None
+        ) as guiji:
+            avatar, voice = guiji.avatars.list_public().items[0].id, guiji.voices.list_public().items[0].id
+            jobs = [VideoRequest(avatar=avatar, voice=voice, text=f"say {n}") for n in range(8)]
+            first = list(guiji.bulk(jobs, journal=tmp_path / "run.db", out=tmp_path / "out"))
+            assert [outcome.ok for outcome in first] == [True] * 8
+            for outcome in guiji.bulk(jobs, journal=tmp_path / "run.db", out=tmp_path / "out"):
+                assert outcome.earlier
+        assert sum(task["kind"] == "video" for task in box.seen.tasks) == 8
+
+
+def test_a_run_ends_when_its_caller_is_cancelled(tmp_path: Path) -> None:
+    """Cancelled in the middle: what was under way is taken down, nothing goes on behind, and a later run finishes."""
+
+    async def main(bulk: Bulk) -> None:
+        working = asyncio.ensure_future(bulk.run(bulk.jobs(40)))
+        await asyncio.sleep(50)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        made = sum(bulk.made().values())
+        await asyncio.sleep(600)
+        assert sum(bulk.made().values()) == made
+        assert states(await bulk.run(bulk.jobs(40))) == {"done": 40}
+        assert set(bulk.made().values()) == {1}
+
+    on("guiji", tmp_path, main, max_running=5)
