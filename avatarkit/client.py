@@ -29,7 +29,7 @@ from avatarkit.task import AsyncTask, check_token
 from avatarkit.transport.account import Account, DetachedSubmission
 from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
 from avatarkit.transport.session import Network
-from avatarkit.transport.staging import close_staging, use_staging
+from avatarkit.transport.staging import close_staging, staging_of, use_staging
 from avatarkit.transport.uploads_cache import UploadCache
 
 if TYPE_CHECKING:
@@ -172,7 +172,8 @@ class AsyncClient:
         # Strongly: a second handle of the same token must not submit the next step a second time.
         self._chains[chain.name] = chain
         if len(self._chains) > _MOST_CHAINS:
-            self._chains.pop(next(iter(self._chains)))
+            over = (name for name, each in self._chains.items() if each.done)
+            self._chains.pop(next(over, next(iter(self._chains))))
         return chain
 
     # -- one request for all providers
@@ -204,6 +205,11 @@ class AsyncClient:
     def preflight(self) -> bool:
         """Whether material and limits are checked locally, unless a call says otherwise."""
         return self._account.preflight
+
+    @property
+    def has_staging(self) -> bool:
+        """Whether local files can be put where a provider that takes only URLs fetches them."""
+        return staging_of(self._account) is not None
 
     @property
     def clock(self) -> Clock:

@@ -128,6 +128,11 @@ class Client(Blocking):
         return self._async.preflight
 
     @property
+    def has_staging(self) -> bool:
+        """Whether local files can be put where a provider that takes only URLs fetches them."""
+        return self._async.has_staging
+
+    @property
     def clock(self) -> Clock:
         """The time that the client goes by."""
         return self._async.clock

@@ -46,6 +46,7 @@ async def add_all(
     *,
     base: Path | None,
     preflight: bool,
+    staging: bool,
 ) -> int:
     """Read, plan and check every job and add it to the ledger; gives how many rows there were.
 
@@ -54,7 +55,7 @@ async def add_all(
         ConfigurationError: the manifest cannot be read.
 
     """
-    feeder = _Feeder(planner, Namer(template), template.needs_line)
+    feeder = _Feeder(planner, Namer(template), template.needs_line, staging)
     files = Files(enabled=preflight)
     items = read_manifest(jobs, base=base, capabilities=planner.capabilities)
     mistakes: list[Mistake] = []
@@ -125,6 +126,7 @@ class _Feeder:
     planner: Planner
     namer: Namer
     with_line: bool
+    staging: bool
 
     def plan(self, batch: list[Row | Mistake]) -> tuple[list[_Planned], list[Mistake]]:
         """What the good rows need, and what is wrong with the others."""
@@ -136,6 +138,8 @@ class _Feeder:
                 continue
             try:
                 steps = self.planner.steps(item.request)
+                if not self.staging and (problems := self.planner.unstaged(steps)):
+                    raise InvalidRequest(problems)
                 uses = self.planner.files(item.request, steps)
                 spec = spec_of(self.namer.settled(item), with_line=self.with_line)
                 jobs = self.planner.jobs(item.key, item.request, steps, spec)

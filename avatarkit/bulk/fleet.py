@@ -1,8 +1,8 @@
 """One bulk run on many machines: what a task engine has to do for it, and no more.
 
-An engine carries messages that say "do stage S for keys K of run R". Everything that matters is in the ledger: a message
-that is lost is sent again, one that comes twice finds its work done. So any engine will do, also one that loses work or
-repeats it when a worker dies.
+An engine carries messages that say "do stage S for keys K of run R". Everything that matters is in the ledger: a
+message that is lost is sent again, one that comes twice finds its work done. So any engine will do, also one that loses
+work or repeats it when a worker dies.
 """
 
 from __future__ import annotations

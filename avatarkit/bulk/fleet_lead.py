@@ -2,8 +2,8 @@
 
 Invariants:
 
-1. Only the holder of the lease ``poll:<run>`` does it. Who cannot renew it in time stops before it ends, by a clock that
-   runs on while the process is frozen.
+1. Only the holder of the lease ``poll:<run>`` does it. Who cannot renew it in time stops before it ends, by a clock
+   that runs on while the process is frozen.
 2. Should two lead for a moment all the same, work is done twice but nothing happens twice: every step is a
    compare-and-set of the ledger, and looks have to wait for their turns.
 3. Messages come out of the ledger alone: what is due and was not handed out lately. That is also how the first ones are
@@ -29,6 +29,7 @@ _SOME = 500
 _WATCHED = (
     3600.0  # seconds for which a running job is left to whoever looks at it; another leader looks at all
 )
+_GIVING_BACK = 5.0  # seconds; without it the lease just ends by itself
 _QUEUES = ((JobState.READY, Stage.COLLECT), (JobState.NEW, Stage.SUBMIT))
 
 
@@ -85,8 +86,9 @@ class Leader:
         await asyncio.gather(*tasks, return_exceptions=True)
         if led:
             try:
-                await self._ledger.lease(self._name, self._stages.owner, 0.0)
-            except AvatarKitError as error:
+                async with asyncio.timeout(_GIVING_BACK):
+                    await self._ledger.lease(self._name, self._stages.owner, 0.0)
+            except (AvatarKitError, TimeoutError) as error:
                 _logger.info("the lease was not given back, it ends by itself: %s", error)
 
     def drop(self) -> None:

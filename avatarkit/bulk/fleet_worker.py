@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -31,14 +32,14 @@ _KEPT_BACK = 0.9
 
 _FEEDING = "feeding:"
 _AGAIN = 0.2  # seconds between two ticks at least
-_LOOK_OVER = 5.0  # seconds between two looks whether the run is over
+_LOOKS_OVER = 2  # ticks between two looks whether the run is over
 
 
 class FleetWorker:
     """Works on *run* until it is told to stop.
 
-    The client should have no rate of its own (``rate_limit=None``): the ledger keeps the account's, over all workers. It
-    must be used for nothing else.
+    The client should have no rate of its own (``rate_limit=None``): the ledger keeps the account's, over all workers.
+    It must be used for nothing else.
 
     Args:
         client: whose account pays; each worker has one of its own.
@@ -104,7 +105,8 @@ class FleetWorker:
         ending = asyncio.Event()  # ours: whoever gave *stop* may use it for more than this worker
         hands = Hands(stages, self._options, ending)
         leader = Leader(stages, self._engine, self._options, self._wake.set)
-        serving = asyncio.get_running_loop().create_task(
+        loop = asyncio.get_running_loop()
+        serving = loop.create_task(
             self._engine.work(
                 self._run.id,
                 {Stage.SUBMIT: hands.submit, Stage.COLLECT: hands.collect},
@@ -112,32 +114,33 @@ class FleetWorker:
                 ending,
             )
         )
-        stopping = asyncio.get_running_loop().create_task(stop.wait())
+        ticking = loop.create_task(self._ticking(stages, hands, leader))
+        stopping = loop.create_task(stop.wait())
         try:
-            await self._ticking(stages, hands, leader, {serving, stopping})
+            await asyncio.wait({serving, ticking, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ending.set()
-            stopping.cancel()
+            over = ticking.done()
+            for task in (ticking, stopping):
+                task.cancel()
             await leader.aclose()
             # What the handlers have in hand is money: it is waited for also when this is cancelled.
-            await asyncio.shield(asyncio.wait({serving}))
+            await asyncio.shield(asyncio.wait({serving, ticking, stopping}))
         serving.result()
+        if over:
+            ticking.result()
 
-    async def _ticking(
-        self, stages: Stages, hands: Hands, leader: Leader, ends: set[asyncio.Task[object]]
-    ) -> None:
+    async def _ticking(self, stages: Stages, hands: Hands, leader: Leader) -> None:
         loop = asyncio.get_running_loop()
         looked = loop.time()
-        while not any(task.done() for task in ends):
+        while True:
             self._wake.clear()
             try:
                 await leader.tick()
                 if hands.budget_short:
                     hands.budget_short = False
                     await self._budget_is_used_up(stages)
-                if self._options.until_done and loop.time() - looked >= min(
-                    _LOOK_OVER, self._options.tick * 5
-                ):
+                if self._options.until_done and loop.time() - looked >= self._options.tick * _LOOKS_OVER:
                     looked = loop.time()
                     if await is_over(self._ledger, self._run.id):
                         return
@@ -145,17 +148,9 @@ class FleetWorker:
                 raise
             except AvatarKitError as error:
                 _logger.warning("run %s: %s", self._run.id, error)
-            await self._pause(ends)
-
-    async def _pause(self, ends: set[asyncio.Task[object]]) -> None:
-        waking = asyncio.get_running_loop().create_task(self._wake.wait())
-        try:
-            await asyncio.wait(ends, timeout=min(_AGAIN, self._options.tick))
-            await asyncio.wait(
-                {waking, *ends}, timeout=self._options.tick, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            waking.cancel()
+            await asyncio.sleep(min(_AGAIN, self._options.tick))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._options.tick)
 
     async def _budget_is_used_up(self, stages: Stages) -> None:
         """Stop the run when nothing runs any more whose end could leave money for another job."""

@@ -71,6 +71,17 @@ class Planner:
         """The material that *steps* take, and what holds for it."""
         return list(uses_of(request, steps, self._generation.MEDIA))
 
+    def unstaged(self, steps: tuple[Step, ...]) -> list[str]:
+        """The local files of *steps* that the provider takes as URLs only, for a client without a staging."""
+        staged: Mapping[str, frozenset[str]] = getattr(self._generation, "STAGED", {})
+        return [
+            f"{name}: a local file found, which {self.capabilities.title} takes as a URL only; give a URL, or say where "
+            "local files may be put (staging, AVATARKIT_STAGING)"
+            for step in steps
+            for name in sorted(staged.get(step.operation, ()))
+            if isinstance(value := step.arguments.get(name), str | os.PathLike) and not is_url(value)
+        ]
+
     def jobs(self, key: str, request: VideoRequest, steps: tuple[Step, ...], spec: bytes) -> list[NewJob]:
         """The parts and the job that make *request* by *steps*; *spec* is its row as JSON.
 

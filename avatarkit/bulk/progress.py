@@ -122,11 +122,10 @@ def money_text(amount: float | None) -> str:
 def unit_of(provider: str) -> str:
     """What *provider* counts money in, in the plural: ``credits`` where its tables say nothing else."""
     try:
-        limits = providers.part(provider, "limits")
+        generation = providers.part(provider, "generate")
     except (AvatarKitError, ImportError):  # a ledger may be older or newer than the providers installed
         return "credits"
-    counters = getattr(getattr(limits, "BALANCE", None), "counters", ())
-    return str(getattr(limits, "UNIT", "") or (counters[0].unit if counters else "credits"))
+    return str(getattr(generation, "UNIT", "") or "credits")
 
 
 # -- arithmetic

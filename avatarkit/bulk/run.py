@@ -234,6 +234,7 @@ class BulkRun:
                 template,
                 base=base,
                 preflight=self._client.preflight,
+                staging=self._client.has_staging,
             )
             digest = await in_thread(digest_of, self._jobs)
             if digest:

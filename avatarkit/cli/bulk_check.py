@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -13,6 +12,7 @@ import attrs
 import typer
 
 from avatarkit.bulk.checking import CheckReport, check_rows
+from avatarkit.bulk.feeding import digest_of
 from avatarkit.bulk.manifest import read_manifest
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.bulk.planning import Planner
@@ -49,17 +49,9 @@ def is_known(journal: str, manifest: Path, earlier: Run) -> Callable[[], Corouti
         async with looked_into(journal) as ledger:
             name, account = f"manifest:{earlier.id}", earlier.settings.account
             kept = await ledger.recall(account, name, younger_than=math.inf)
-        return kept is not None and kept.get("digest") == await in_thread(_digest, manifest)
+        return kept is not None and kept.get("digest") == await in_thread(digest_of, manifest)
 
     return main
-
-
-def _digest(manifest: Path) -> str:
-    try:
-        with manifest.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""  # whoever reads it next says what is wrong
 
 
 def document(found: CheckReport) -> dict[str, Any]:

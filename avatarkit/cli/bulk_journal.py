@@ -132,9 +132,8 @@ def shown(journal: str) -> str:
 
 def _without_password(address: str) -> str:
     scheme, _, rest = address.partition("://")
-    login, at, place = rest.rpartition("@")
-    name = login.partition(":")[0]
-    return f"{scheme}://{name}{at}{place.partition('?')[0]}"
+    login, at, place = rest.partition("?")[0].rpartition("@")
+    return f"{scheme}://{login.partition(':')[0]}{at}{place}"
 
 
 def command_line(journal: str, run: Run) -> str:

@@ -97,12 +97,13 @@ async def download(
     part = await acquire(checked(target), overwrite=overwrite, digest=digest)
     try:
         meter = Meter("down", part.target.name, part.identity.total, progress=progress, emit=emit)
-        await Fetch(how, url, part, meter).run()
-        size = part.have
-        sha256 = str(await _in_thread(part.finish))
+        await Fetch(how, url, part, meter, finish=part.finish).run()
     finally:
-        await _in_thread(part.close)
-    return Downloaded(path=part.target, size=size, sha256=sha256, seconds=clock.monotonic() - begun)
+        if not part.finished:
+            await _in_thread(part.close)
+    return Downloaded(
+        path=part.target, size=part.have, sha256=part.sha256, seconds=clock.monotonic() - begun
+    )
 
 
 async def read_bytes(

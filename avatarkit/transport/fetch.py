@@ -96,13 +96,21 @@ class _Setback:
 
 
 class Fetch:
-    """One transfer of one object: :meth:`run` ends with all of it in *sink*, or raises DownloadFailed."""
+    """One transfer of one object: :meth:`run` ends with all of it in *sink*, or raises DownloadFailed.
 
-    def __init__(self, how: Fetching, url: str, sink: Sink, meter: Meter) -> None:
+    *finish* is called once, in a thread, when the sink has everything: right behind the last write, so that a small
+    object costs one way to a thread and back.
+    """
+
+    def __init__(
+        self, how: Fetching, url: str, sink: Sink, meter: Meter, *, finish: Callable[[], object] | None = None
+    ) -> None:
         self._how = how
         self._url = url
         self._sink = sink
         self._meter = meter
+        self._finish = finish
+        self._beginning: Identity | None = None  # the object whose first bytes are still to be written
         self._received = 0
         self._told = 0
         self._renewed_at: int | None = None
@@ -202,14 +210,13 @@ class Fetch:
         if answer.status == 200:
             if self._how.media and looks_like_page(first):
                 return self._page("text")
-            await self._do(self._sink.begin, identity)
+            self._beginning = identity
         self._meter.total = identity.total
-        self._told = self._sink.have
-        await self._stream(answer, first)
-        return self._verdict(identity)
+        have = self._told = 0 if self._beginning is not None else self._sink.have
+        await self._stream(answer, first, have, identity)
+        return self._verdict(self._sink.have, identity)
 
-    def _verdict(self, identity: Identity) -> _Setback | None:
-        have = self._sink.have
+    def _verdict(self, have: int, identity: Identity) -> _Setback | None:
         if have == 0:
             return _Setback("an empty file came")
         if identity.total is not None and have != identity.total:
@@ -262,11 +269,14 @@ class Fetch:
             text = f"{self._meter.name}: {size} bytes, at most {self._how.max_bytes} are taken"
             raise DownloadFailed(text)
 
-    async def _stream(self, answer: aiohttp.ClientResponse, first: bytes) -> None:
+    async def _stream(
+        self, answer: aiohttp.ClientResponse, first: bytes, have: int, identity: Identity
+    ) -> None:
         """Read and write side by side; whatever ends it, the bytes received are written."""
-        batch, count, coming = [first], len(first), self._sink.have + len(first)
+        batch, count, coming = [first], len(first), have + len(first)
         self._received += len(first)
         writing: asyncio.Future[Any] | None = None
+        whole = False
         try:
             while data := await answer.content.readany():
                 batch.append(data)
@@ -278,13 +288,22 @@ class Fetch:
                     # Awaiting the future itself would cancel a write that still queues, and leave a hole.
                     if writing is not None:
                         await finished(writing)
-                    writing, batch, count = self._start(self._sink.write, batch), [], 0
+                    writing, batch, count = self._start(self._write, batch), [], 0
                 self._tell(coming)
+            whole = self._verdict(coming, identity) is None
         finally:
             if writing is not None:
                 await finished(writing)
-            await self._do(self._sink.write, batch)
+            await self._do(self._write, batch, whole)
         self._tell(coming, last=True)
+
+    def _write(self, pieces: list[bytes], last: bool = False) -> None:  # noqa: FBT001, FBT002 - called in a thread
+        beginning, self._beginning = self._beginning, None
+        if beginning is not None:
+            self._sink.begin(beginning)
+        self._sink.write(pieces)
+        if last and self._finish is not None:
+            self._finish()
 
     def _tell(self, done: int, *, last: bool = False) -> None:
         if done - self._told >= _STEP or (last and done != self._told):

@@ -49,12 +49,16 @@ class PartFile:
     Attributes:
         have: bytes that are written.
         identity: the object they belong to.
+        finished: whether the file has its name, and the lock is gone.
+        sha256: of the finished file, hexadecimal; ``""`` when it was not asked for.
 
     """
 
     def __init__(self, target: Path, *, overwrite: bool, digest: bool) -> None:
         self.target = target
         self.have = 0
+        self.finished = False
+        self.sha256 = ""
         self.identity = Identity()
         self._overwrite = overwrite
         self._hash = hashlib.sha256() if digest else None
@@ -131,7 +135,9 @@ class PartFile:
             self._note.unlink(missing_ok=True)
             _sync_folder(self.target.parent)
             self._close()
-        return self._hash.hexdigest() if self._hash is not None else ""
+            self.sha256 = self._hash.hexdigest() if self._hash is not None else ""
+            self.finished = True
+        return self.sha256
 
     def close(self) -> None:
         """Let go of the file and its lock. An empty part file is removed; any other stays."""

@@ -36,6 +36,7 @@ _PER_SECOND = 2  # requests of one kind's rounds
 _SECOND = 1.02  # and a little for the way from here to the provider
 _CHUNKS = 4  # requests of one round where ids are asked for; where more would be needed, lists are read
 _EAGERNESS = 2.0  # seconds between lists, in multiples of what a look by itself would be worth
+_STALE = 0.25  # of the time to its next look after which a task's schedule is made anew
 _FORGIVEN = 60.0  # seconds until a task that no list showed is looked for in lists again
 _POLL = 2  # the limiter's priority for looks
 
@@ -52,6 +53,7 @@ class Rounds:
         self._pull: dict[
             str, float
         ] = {}  # how much each wants lists to be read: about its chance to end this second
+        self._fresh_until: dict[str, float] = {}  # what is shown before that keeps its schedule
         self._task: asyncio.Task[None] | None = None
         self._armed = math.inf
         self._sent: deque[float] = deque(maxlen=_PER_SECOND)
@@ -79,7 +81,9 @@ class Rounds:
         self._arm(self._due[record.task_id])
 
     def _plan(self, record: Watched, delay: float) -> None:
-        self._due[record.task_id] = self._hub.clock.monotonic() + delay
+        now = self._hub.clock.monotonic()
+        self._due[record.task_id] = now + delay
+        self._fresh_until[record.task_id] = now + delay * _STALE
         # A schedule's intervals go with one over the root of the chance to end (``protocol.schedule``).
         self._pull[record.task_id] = 1.0 / max(delay, 0.5) ** 2
 
@@ -123,8 +127,9 @@ class Rounds:
     # -- a round
 
     async def _round(self) -> None:
+        wanted = self._hub.wanted
         for record in self.waiting:
-            if not self._hub.wanted(record):
+            if not wanted(record):
                 self._forget(record)
         if len(self._waiting) == 1:
             self._look_singly(*self.waiting)
@@ -160,7 +165,8 @@ class Rounds:
             if pages:
                 gap = _EAGERNESS * math.sqrt(pages / max(sum(self._pull.values()), 1e-9))
                 self._lists_at = now + gap
-        if not any(self._is_due(task_id) for task_id in missing):
+        now, due = self._hub.clock.monotonic(), self._due
+        if not any(due.get(task_id, math.inf) <= now for task_id in missing):
             return
         if self._batch.most:
             await self._by_ids(missing, max(1, pages))
@@ -225,15 +231,16 @@ class Rounds:
     # -- what came of it
 
     def _take(self, page: BatchPage, missing: dict[str, Watched]) -> None:
+        hub, now = self._hub, self._hub.clock.monotonic()
         for task_id, snapshot in page.found.items():
             record = missing.pop(task_id, None)
             if record is None:
                 continue
-            self._hub.settle(record, snapshot)
+            hub.settle(record, snapshot)
             if record.terminal:
                 self._forget(record)
-            elif task_id in self._waiting:
-                self._plan(record, self._hub.delay(record))
+            elif task_id in self._waiting and now >= self._fresh_until[task_id]:
+                self._plan(record, hub.delay(record))
 
     def _is_due(self, task_id: str) -> bool:
         return self._due.get(task_id, math.inf) <= self._hub.clock.monotonic()
@@ -242,6 +249,7 @@ class Rounds:
         self._waiting.pop(record.task_id, None)
         self._due.pop(record.task_id, None)
         self._pull.pop(record.task_id, None)
+        self._fresh_until.pop(record.task_id, None)
 
     def _look_singly(self, record: Watched) -> None:
         self._forget(record)

@@ -281,3 +281,30 @@ def test_a_run_ends_when_its_caller_is_cancelled(tmp_path: Path) -> None:
         assert set(bulk.made().values()) == {1}
 
     on("guiji", tmp_path, main, max_running=5)
+
+
+def test_a_local_file_without_a_staging_is_a_mistake_of_its_row(tmp_path: Path) -> None:
+    """Guiji fetches sounds by URL: a local one is found before anything is submitted, with what to do."""
+
+    async def main(bulk: Bulk) -> None:
+        jobs = [{"avatar": bulk.base["avatar"], "audio": str(sound(tmp_path / "words.wav"))}]
+        with pytest.raises(errors.InvalidRequest, match="staging"):
+            await bulk.run(jobs)
+        assert not bulk.made()
+
+    on("guiji", tmp_path, main)
+
+
+def test_titles_are_marked_where_the_provider_can_be_searched_for_them(tmp_path: Path) -> None:
+    """A lost submission with a title of the user's is found all the same, for a mark stands behind the title."""
+
+    async def main(bulk: Bulk) -> None:
+        bulk.box.faults.add("POST */simpleCreate", "reset_after", times=3)
+        outcomes = await bulk.run(bulk.jobs(5, title="News"))
+        assert states(outcomes) == {"done": 5}
+        titles = {task["title"] for task in bulk.box.seen.tasks}
+        assert len(titles) == 5
+        assert all(title.startswith("News [ak:") for title in titles)
+        assert set(bulk.made().values()) == {1}
+
+    on("guiji", tmp_path, main)

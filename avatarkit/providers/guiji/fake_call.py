@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any, Final
 
 from avatarkit.models import Status
@@ -53,7 +54,12 @@ class Refused(Exception):
 
 def china(moment: float) -> str:
     """Seconds since 1970 as the vendor writes times: China's, without saying so."""
-    return datetime.fromtimestamp(moment, _ZONE).strftime("%Y-%m-%d %H:%M:%S")
+    return _written(int(moment))
+
+
+@lru_cache(maxsize=4096)
+def _written(second: int) -> str:
+    return datetime.fromtimestamp(second, _ZONE).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def next_number(world: World) -> int:
@@ -227,8 +233,12 @@ class Call:
 
     def own(self, kinds: Sequence[str]) -> list[FakeTask]:
         """The account's tasks, newest first, without works that were deleted a day after their end."""
-        tasks = reversed(self.world.tasks(self.account))
-        return [task for task in tasks if task.kind in kinds and not self.deleted(task)]
+        tasks, yesterday = reversed(self.world.tasks(self.account)), self.now - DAY
+        return [
+            task
+            for task in tasks
+            if task.kind in kinds and (task.created > yesterday or not self.deleted(task))
+        ]
 
     def deleted(self, task: FakeTask) -> bool:
         """Whether a work's day is over."""

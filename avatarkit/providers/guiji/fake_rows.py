@@ -32,22 +32,21 @@ class Rows:
         self._world = world
         self._account = account
         self._now = world.now()
+        self._how = self._switch("pending_url")
 
     def _switch(self, name: str) -> Any:
         return self._world.switch(PROVIDER, name, self._account)
 
     def _changed(self, task: FakeTask) -> float:
-        return min(
-            self._now, max(task.created, task.finished_at if task.finished_at < self._now else self._now)
-        )
+        ended = task.finished_at
+        return max(task.created, ended) if ended < self._now else self._now
 
     def _reason(self, task: FakeTask) -> str:
         said = task.failure.message if task.failure else ""
         return said or _REASONS[task.kind]
 
     def _pending(self, name: str) -> dict[str, Any]:
-        how = self._switch("pending_url")
-        return {} if how == "missing" else {name: None if how == "null" else ""}
+        return {} if self._how == "missing" else {name: None if self._how == "null" else ""}
 
     def _consent(self, asset: FakeAsset | None) -> dict[str, Any]:
         if not self._switch("authorize_status"):

@@ -37,7 +37,7 @@ def _routes() -> Iterator[Route]:
             )
 
 
-CAPABILITIES: Final = Capabilities(provider="guiji", title="Guiji", routes=tuple(_routes()))
+CAPABILITIES: Final = Capabilities(provider="guiji", title="Guiji", routes=tuple(_routes()), searchable=True)
 """What Guiji can make. An avatar from a video needs the consent of the person: its text, and a recording of it."""
 
 

@@ -38,6 +38,7 @@ _ORIGINAL_VOLUME: Final = 0.0
 CAPABILITIES: Final = Capabilities(
     provider="kling",
     title="Kling",
+    searchable=True,
     routes=(
         Route(
             presenter="image",
