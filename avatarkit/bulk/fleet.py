@@ -11,12 +11,13 @@ import asyncio
 import enum
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import attrs
 
 from avatarkit.errors import ConfigurationError
 
+T = TypeVar("T")
 _LONGEST_NAME = 40  # bytes; engines listen on channels of PostgreSQL, whose names end at 63
 
 
@@ -114,10 +115,10 @@ def queue_name(stage: Stage, run: str) -> str:
     return f"{stage}:{readable}.{hashlib.sha256(run.encode('utf-8', 'replace')).hexdigest()[:16]}"
 
 
-def cut(keys: Sequence[str], most: int) -> Iterator[Sequence[str]]:
-    """*keys* in pieces of at most *most*."""
-    for start in range(0, len(keys), most):
-        yield keys[start : start + most]
+def cut(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """*items* in pieces of at most *most*."""
+    for start in range(0, len(items), most):
+        yield items[start : start + most]
 
 
 async def open_engine(name: str, dsn: str, *, schema: str = "avatarkit") -> Engine:

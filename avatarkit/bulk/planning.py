@@ -75,8 +75,8 @@ class Planner:
         """The local files of *steps* that the provider takes as URLs only, for a client without a staging."""
         staged: Mapping[str, frozenset[str]] = getattr(self._generation, "STAGED", {})
         return [
-            f"{name}: a local file found, which {self.capabilities.title} takes as a URL only; give a URL, or say where "
-            "local files may be put (staging, AVATARKIT_STAGING)"
+            f"{name}: a local file found, which {self.capabilities.title} takes as a URL only; give a URL, or say "
+            "where local files may be put (staging, AVATARKIT_STAGING)"
             for step in steps
             for name in sorted(staged.get(step.operation, ()))
             if isinstance(value := step.arguments.get(name), str | os.PathLike) and not is_url(value)
@@ -155,12 +155,14 @@ class Planner:
         made = {at: parts[key].result for at, key in enumerate(part_keys(job.spec))}
         return Ready(self.steps(request)[-1], made)
 
-    def name(self, job: Job, step: Step, attempt: int) -> tuple[Step, str]:
-        """*step* and the name it is sent with: one that tells this attempt from every other.
+    def name(self, job: Job, step: Step, attempt: int, *, born: float) -> tuple[Step, str]:
+        """*step* and the name it is sent with: one that tells this attempt from every other of the account's.
+
+        *born* is when the run was begun: two ledgers may well hold runs and jobs of the same names.
 
         A title of the user's gets a mark where the provider can be searched for it; an external id of the user's stays.
         """
-        mark = mark_of(job.run, job.key, attempt)
+        mark = mark_of(f"{born:.6f}", job.run, job.key, attempt)
         given = step.arguments.get(step.named_by) if step.named_by else None
         if given is None or not self.capabilities.searchable or step.named_by != "title":
             return step, plain(mark)

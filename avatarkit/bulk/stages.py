@@ -128,7 +128,7 @@ class Stages:
             needs = not job.part and part_keys(job.spec)
             parts = await self.ledger.parts_of(job.run, job.key) if needs else {}
             ready = self.planner.ready(job, None if job.part else row_of(row_bytes(job.spec)).request, parts)
-            step, name = self.planner.name(job, ready.step, job.attempt + 1)
+            step, name = self.planner.name(job, ready.step, job.attempt + 1, born=self.run.created)
             options = CallOptions(gate=gate, retries=0)
             answer = await perform(self.client, step, ready.made, name=name, options=options)
         except NotNow as shut:

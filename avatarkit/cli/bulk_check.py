@@ -20,7 +20,7 @@ from avatarkit.bulk.progress import money_text, seconds_text
 from avatarkit.bulk.records import Run, RunSettings
 from avatarkit.cli import output
 from avatarkit.cli.bulk_journal import looked_into
-from avatarkit.cli.failures import Exit, Interrupted
+from avatarkit.cli.failures import Exit
 from avatarkit.cli.invocation import Invocation
 from avatarkit.errors import InvalidRequest
 from avatarkit.generation import all_capabilities
@@ -96,7 +96,7 @@ def _refused(manifest: Path, mistakes: Sequence[str], more: int) -> typer.Exit:
 
 def plan_lines(found: CheckReport, settings: RunSettings) -> list[str]:
     """What the run will do."""
-    parts = f", {found.parts} shared parts before them" if found.parts else ""
+    parts = f", {_count(found.parts, 'shared part')} before" if found.parts else ""
     lines = [f"{_count(found.jobs, 'video')} by {settings.provider}{parts}, into {settings.out}"]
     cost, unit = found.cost, found.unit or "units"
     unknown = found.unknown_costs
@@ -128,10 +128,11 @@ def confirm(*, yes: bool) -> None:
     """Ask on a terminal whether to go on.
 
     Raises:
-        Interrupted: the answer was no.
+        typer.Exit: the answer was no.
 
     """
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     if not typer.confirm("Go on?", default=True, err=True):
-        raise Interrupted(Exit.INTERRUPTED)
+        output.warn("avatarkit: nothing was sent")
+        raise typer.Exit(Exit.INTERRUPTED)

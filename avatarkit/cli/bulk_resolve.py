@@ -16,7 +16,7 @@ from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.records import Job, JobState, Run, RunState
 from avatarkit.cli import output
 from avatarkit.cli.bulk_journal import Journal, RunName, command_line, every, found, opened_ledger, the_run
-from avatarkit.cli.failures import Exit, Interrupted
+from avatarkit.cli.failures import Exit
 from avatarkit.cli.invocation import Invocation
 from avatarkit.cli.running import run as run_loop
 from avatarkit.errors import InvalidHandle, InvalidRequest
@@ -219,7 +219,8 @@ def _ask(question: str, *, yes: bool) -> None:
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     if not typer.confirm(question, default=False, err=True):
-        raise Interrupted(Exit.INTERRUPTED)
+        output.warn("avatarkit: nothing was changed")
+        raise typer.Exit(Exit.INTERRUPTED)
 
 
 def _said(invocation: Invocation, count: int, word: str) -> None:

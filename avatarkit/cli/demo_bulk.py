@@ -69,7 +69,7 @@ async def _made(invocation: Invocation, count: int, out: Path, folder: Path) -> 
     async with listening(kept) as sandbox:
         assert isinstance(sandbox, KeptSandbox)
         journal = out / "run.db"
-        told = "going on" if journal.exists() else "a manifest of"
+        told = "going on with" if journal.exists() else "making"
         output.note(
             invocation, f"{told} {count} videos, on the sandbox at {sandbox.url}/; nothing is charged"
         )

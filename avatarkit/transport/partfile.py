@@ -65,6 +65,7 @@ class PartFile:
         stem = target.name if len(os.fsencode(target.name)) <= _MAX_NAME else _short(target.name)
         self.path = target.with_name(f"{stem}.part")
         self._note = target.with_name(f"{stem}.part.json")
+        self._noted = True  # whether there may be a note
         self._fd = -1
         self._lock = threading.Lock()
 
@@ -94,6 +95,8 @@ class PartFile:
     def write(self, pieces: list[bytes]) -> None:
         """Append *pieces*; raises DownloadFailed when the disk refuses."""
         with self._lock, self._guarded():
+            if self.have:
+                self._write_note()
             # One call for all of them is the usual case; a disk that is nearly full takes less.
             whole = sum(map(len, pieces))
             done = _write_all(self._fd, pieces)
@@ -110,12 +113,9 @@ class PartFile:
         """Drop what was written: the bytes that follow are the first ones of *identity*."""
         with self._lock, self._guarded():
             # The note goes first: bytes of one object must never lie beside the note of another.
-            self._note.unlink(missing_ok=True)
+            self._drop_note()
             self._cut(0)
             self.identity = identity
-            if identity.resumable:
-                note = {"validator": identity.validator, "total": identity.total}
-                self._note.write_bytes(orjson.dumps(note))
 
     def back(self, count: int) -> None:
         """Drop the last *count* bytes."""
@@ -132,7 +132,7 @@ class PartFile:
             if os.name == "nt":  # pragma: no cover - an open file cannot be renamed there
                 self._close()
             self._rename()
-            self._note.unlink(missing_ok=True)
+            self._drop_note()
             _sync_folder(self.target.parent)
             self._close()
             self.sha256 = self._hash.hexdigest() if self._hash is not None else ""
@@ -146,7 +146,23 @@ class PartFile:
                 for path in (self._note, self.path):
                     with contextlib.suppress(OSError):
                         path.unlink(missing_ok=True)
+            elif self._fd >= 0:
+                with contextlib.suppress(OSError):
+                    self._write_note()
             self._close()
+
+    def _write_note(self) -> None:
+        """Say what the bytes belong to, once there is more than one write of them: small files need no note."""
+        if self._noted or not self.identity.resumable:
+            return
+        self._noted = True
+        note = {"validator": self.identity.validator, "total": self.identity.total}
+        self._note.write_bytes(orjson.dumps(note))
+
+    def _drop_note(self) -> None:
+        if self._noted:
+            self._note.unlink(missing_ok=True)
+            self._noted = False
 
     def _rename(self) -> None:
         if self._overwrite:
@@ -188,7 +204,8 @@ class PartFile:
         try:
             note = orjson.loads(self._note.read_bytes())
             identity = Identity(str(note["validator"]), int(note["total"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._noted = not isinstance(error, FileNotFoundError)
             identity = Identity()
         if not identity.resumable or size > (identity.total or 0):
             self._cut(0)

@@ -115,7 +115,7 @@ def test_async_and_blocking_examples_run(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "block", [block for block in BLOCKS if "VideoRequest" in block], ids=["blocking", "async"]
+    "block", [block for block in BLOCKS if "generate(request)" in block], ids=["blocking", "async"]
 )
 def test_generate_examples_run(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One request for every provider, as it stands, ids filled in, against the sandbox; for each client it names."""
@@ -149,3 +149,41 @@ def test_linked_files_exist() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README)
 
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("word", ["AsyncPool", "hifly.bulk"])
+def test_pool_and_bulk_examples_run(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several accounts, and a table of jobs: as they stand, against the sandbox."""
+    import avatarkit
+    from avatarkit.studio.plain import plain_audio
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    plain_audio(tmp_path / "me.wav", seconds=6, format="wav")
+    (tmp_path / "me.jpg").write_bytes(bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffd9"))
+    (block,) = [block for block in BLOCKS if word in block]
+    fast = avatarkit.Polling(shortest=0.01, longest=0.05)
+    with avatarkit.Sandbox(render="tiny", queue_seconds=0, run_seconds=0) as sandbox:
+        for name in ("hifly", "kling"):
+            monkeypatch.setenv(f"{name.upper()}_BASE_URL", sandbox.base_url(name))
+        monkeypatch.setenv("HIFLY_TOKEN", sandbox.token)
+        monkeypatch.setenv("KLING_API_KEY", sandbox.token)
+        sandbox.add_account("token a", provider="hifly")
+        sandbox.add_account("token b", provider="hifly")
+        with avatarkit.HiFly() as hifly:
+            avatar = hifly.avatars.list(size=1).items[0].id
+            voice = hifly.voices.list(size=1, kind=2).items[0].id
+        rows = [f"row{n},{avatar},{voice},Good morning {n}" for n in range(5)]
+        (tmp_path / "jobs.csv").write_text("\n".join(["key,avatar,voice,text", *rows]), encoding="utf-8")
+        filled = re.sub(
+            r"(Async(HiFly|Kling)\((\"[^\"]*\")?)", lambda m: f"{m[1]}{', ' if m[3] else ''}**FAST", block
+        )
+        exec(
+            compile(filled, "README.md", "exec"),
+            {"FAST": {"preflight": False, "polling": fast}, "__name__": "x"},
+        )
+        assert sum(task["kind"] == "video" for task in sandbox.seen.tasks) == (
+            5 if word == "hifly.bulk" else 1
+        )
+    if word == "hifly.bulk":
+        assert len(list((tmp_path / "videos").glob("row*.mp4"))) == 5

@@ -7,6 +7,9 @@ from unittest.mock import Mock
 import aiohttp
 import aioresponses.core
 import pytest
+from bridge_ground import bridge_threads
+
+from avatarkit._bridge import Lease
 
 
 class WholeResponse(aiohttp.ClientResponse):
@@ -23,3 +26,12 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses.aiorespons
     monkeypatch.setattr(aioresponses.core, "ClientResponse", WholeResponse)
     with aioresponses.aioresponses() as mocked:
         yield mocked
+
+
+@pytest.fixture
+def lease() -> Iterator[Lease]:
+    """A lease of the bridge; when it is given back no thread may be left."""
+    lease = Lease()
+    yield lease
+    lease.close()
+    assert bridge_threads() == []

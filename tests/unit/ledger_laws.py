@@ -7,11 +7,13 @@ and the ledger's counters have to agree with it after every step.
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from ledger_suite import ERROR, RUN, SETTINGS, intent
 
 from avatarkit.bulk.ledger import Ledger
@@ -25,17 +27,16 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "b": ("p", "q"),
     "c": ("r",),
     "d": (),
-    "e": (),
+    **{key: () for key in "efghijklmn"},
 }
 PARTS = frozenset("pqr")
 LOST = (JobState.FAILED, JobState.ABANDONED, JobState.CANCELLED)
 ENDS = (JobState.READY, JobState.READY, JobState.FAILED, JobState.NEW, JobState.RUNNING)
-BUDGET, CAP = 6_000_000, 4
+BUDGET, CAP = 9_000_000, 5
 
-some = st.lists(st.sampled_from(sorted(NEEDS)), min_size=1, max_size=4)
-costs = st.sampled_from([0.0, 0.1, 0.7, 1.3])
-told = st.none() | costs
-attempts = st.sampled_from([0] * 8 + [1, -1])  # mostly the right one
+COSTS = (0.0, 0.1, 0.7, 1.3)
+TOLD = (None, *COSTS)
+OFF = (0, 0, 0, 0, 0, 0, 0, 0, 1, -1)  # the attempt is mostly the right one
 
 
 def micros(amount: float) -> int:
@@ -80,7 +81,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.run_state = RunState.ACTIVE
         self.spent = self.failures = 0
         self.tasks = 0
-        self.led: str | None = None
+        self.dice = random.Random(0)
 
     def teardown(self) -> None:
         self.runner.run(self.ledger.aclose())
@@ -140,24 +141,30 @@ class LedgerMachine(RuleBasedStateMachine):
     def start(self, *, cap: bool, budget: bool) -> None:
         self.budget = BUDGET if budget else None
         self.cap = CAP if cap else None
-        self.settings = attrs.evolve(SETTINGS, budget=6.0 if budget else None)
+        self.settings = attrs.evolve(SETTINGS, budget=9.0 if budget else None)
         self.do("open_run", RUN, self.settings)
         if cap:
             self.do("set_limits", "acc", most_running=CAP)
-        self.add(list("pqrabcd"))
+        self.add("pqrabcdefgh")
 
-    @rule(names=some)
-    def add(self, names: list[str]) -> None:
-        for key in names:
+    @rule(dice=st.randoms(use_true_random=True))
+    def walk(self, dice: random.Random) -> None:
+        """Ten steps. Hypothesis' own choices are too even to come far: most jobs would never be sent."""
+        self.dice = dice
+        for step in dice.choices([step for step, _ in STEPS], [weight for _, weight in STEPS], k=10):
+            step(self)
+            self.agree()
+
+    def add(self, names: str = "") -> None:
+        for key in names or self.dice.choices(sorted(NEEDS), k=2):
             new = key not in self.jobs
             job = NewJob(key=key, spec=b"{}", needs=NEEDS[key], part=key in PARTS)
             assert self.do("add", RUN, [job]).new == new
             if new:
                 self.jobs[key] = Model(key=key, state=JobState.BLOCKED if NEEDS[key] else JobState.NEW)
 
-    @rule(data=st.data(), off=attempts, cost=costs)
-    def open_intent(self, data: st.DataObject, off: int, cost: float) -> None:
-        key = self.pick(data, JobState.NEW)
+    def open_intent(self) -> None:
+        key, off, cost = self.pick(JobState.NEW), self.dice.choice(OFF), self.dice.choice(COSTS)
         job = self.jobs.get(key)
         attempt = (job.attempt if job else 0) + 1 + off
         answer = self.do("open_intent", intent(key, attempt, cost=cost)).opened
@@ -175,19 +182,16 @@ class LedgerMachine(RuleBasedStateMachine):
             job.state, job.attempt, job.reserved = JobState.INTENT, attempt, micros(cost)
             job.charged = job.told = 0
 
-    def pick(self, data: st.DataObject, *states: JobState) -> str:
+    def pick(self, *states: JobState) -> str:
         """Mostly a job that is in one of *states*."""
-        if self.led is not None:
-            return self.led
         fit = [key for key, job in self.jobs.items() if job.state in states]
-        names = fit if fit and data.draw(st.integers(0, 7)) < 7 else sorted(NEEDS)
-        return data.draw(st.sampled_from(names))
+        return self.dice.choice(fit if fit and self.dice.random() < 0.9 else sorted(NEEDS))
 
     def change(
-        self, name: str, data: st.DataObject, off: int, states: tuple[JobState, ...], **options: Any
+        self, name: str, *states: JobState, likely: tuple[JobState, ...] = (), **options: Any
     ) -> Model | None:
         """Do a compare-and-set; gives the model's job if it happened, which the ledger has to agree with."""
-        key = self.pick(data, *states)
+        key, off = self.pick(*(likely or states)), self.dice.choice(OFF)
         if key not in self.jobs:
             return None
         job = self.known(key, off, *states)
@@ -195,70 +199,58 @@ class LedgerMachine(RuleBasedStateMachine):
         assert happened is (job is not None)
         return job
 
-    @rule(data=st.data(), off=attempts, adopts=st.booleans())
-    def accepted(self, data: st.DataObject, off: int, *, adopts: bool) -> None:
-        self.tasks += 1
-        states = (JobState.INTENT, JobState.HELD) if adopts else (JobState.INTENT,)
-        facts = {"task_id": f"t{self.tasks}", "token": "x", "look_at": 0.0}
-        if job := self.change("adopt" if adopts else "accepted", data, off, states, **facts):
+    def accepted(self) -> None:
+        if job := self.change("accepted", JobState.INTENT, **self.task()):
             job.state = JobState.RUNNING
 
-    @rule(data=st.data(), off=attempts, counts=st.booleans())
-    def put_back(self, data: st.DataObject, off: int, *, counts: bool) -> None:
-        if job := self.change("put_back", data, off, (JobState.INTENT,), error=ERROR, counts=counts):
+    def adopt(self) -> None:
+        if job := self.change(
+            "adopt", JobState.INTENT, JobState.HELD, likely=(JobState.HELD,), **self.task()
+        ):
+            job.state = JobState.RUNNING
+
+    def task(self) -> dict[str, Any]:
+        self.tasks += 1
+        return {"task_id": f"t{self.tasks}", "token": "x", "look_at": 0.0}
+
+    def put_back(self) -> None:
+        counts = self.dice.random() < 0.5
+        if job := self.change("put_back", JobState.INTENT, error=ERROR, counts=counts):
             job.state, job.reserved = JobState.NEW, 0
             job.tries += counts
 
-    @rule(data=st.data(), off=attempts)
-    def hold(self, data: st.DataObject, off: int) -> None:
-        if job := self.change("hold", data, off, (JobState.INTENT,), error=ERROR):
+    def hold(self) -> None:
+        if job := self.change("hold", JobState.INTENT, error=ERROR):
             job.state = JobState.HELD
 
-    @rule(data=st.data(), off=attempts, cost=told)
-    def fail(self, data: st.DataObject, off: int, cost: float | None) -> None:
-        states = tuple(state for state in JobState if not state.final)
-        if off == 0 and self.led is None and data.draw(st.integers(0, 3)) < 3:
-            self.led = self.pick(data, JobState.RUNNING, JobState.READY, JobState.HELD)
-        job = self.change("fail", data, off, states, error=ERROR, cost=cost)
-        self.led = None
-        if job is not None:
+    def fail(self) -> None:
+        states = [state for state in JobState if not state.final]
+        likely = (JobState.INTENT, JobState.RUNNING, JobState.READY, JobState.HELD)
+        cost = self.dice.choice(TOLD)
+        if job := self.change("fail", *states, likely=likely, error=ERROR, cost=cost):
             self.end(job, JobState.FAILED, cost, job.charged)
             self.failures += 1
             if job.key in PARTS:
                 self.lose(job.key)
 
-    @rule(
-        data=st.data(),
-        cost=costs,
-        seen=told,
-        to=st.sampled_from([JobState.RUNNING, JobState.HELD, JobState.DONE]),
-    )
-    def lead(self, data: st.DataObject, cost: float, seen: float | None, to: JobState) -> None:
-        """Some way at once, or random steps would seldom come far."""
-        self.led = self.pick(data, JobState.NEW)
-        self.open_intent(data, 0, cost)
-        if to is JobState.HELD:
-            self.hold(data, 0)
-        else:
-            self.accepted(data, 0, adopts=False)
-        if to is JobState.DONE:
-            self.settle(data, [(0, JobState.READY, seen)])
-            self.finish(data, 0, cost if seen is None else None, at_once=False)
-        self.led = None
-
-    @rule(data=st.data(), off=attempts, cost=told, at_once=st.booleans())
-    def finish(self, data: st.DataObject, off: int, cost: float | None, *, at_once: bool) -> None:
-        states = (JobState.INTENT,) if at_once else (JobState.READY,)
-        if job := self.change("finish", data, off, states, result={}, cost=cost, from_states=states):
+    def finish(self) -> None:
+        state, cost = (
+            self.dice.choice((JobState.INTENT, JobState.READY, JobState.READY)),
+            self.dice.choice(TOLD),
+        )
+        if job := self.change("finish", state, result={}, cost=cost, from_states=[state]):
             self.end(job, JobState.DONE, cost, job.reserved + job.charged)
             self.failures = 0
             if job.key in PARTS:
                 self.win(job.key)
 
-    @rule(data=st.data(), ends=st.lists(st.tuples(attempts, st.sampled_from(ENDS), told), max_size=5))
-    def settle(self, data: st.DataObject, ends: list[tuple[int, JobState, float | None]]) -> None:
-        drawn = [(self.pick(data, JobState.RUNNING), *end) for end in ends]
-        seen = [each for each in drawn if each[0] in self.jobs]
+    def settle(self) -> None:
+        dice = self.dice
+        seen = [
+            (key, dice.choice(OFF), dice.choice(ENDS), dice.choice(TOLD))
+            for key in (self.pick(JobState.RUNNING) for _ in range(3))
+            if key in self.jobs
+        ]
         given = [
             Look(key=key, attempt=self.jobs[key].attempt + off, state=state, cost=cost)
             for key, off, state, cost in seen
@@ -278,9 +270,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.lose(key)
         assert self.do("settle", RUN, given) == ready
 
-    @rule(data=st.data(), many=st.integers(1, 3))
-    def resend(self, data: st.DataObject, many: int) -> None:
-        names = [self.pick(data, JobState.HELD, JobState.FAILED) for _ in range(many)]
+    def resend(self) -> None:
+        names = [self.pick(JobState.HELD, JobState.FAILED) for _ in range(self.dice.randint(1, 3))]
         roots = dict.fromkeys(self._root(key) for key in names if key in self.jobs)
         chosen = [key for key in roots if self.jobs[key].state in (JobState.HELD, JobState.FAILED)]
         parts = [key for key in chosen if key in PARTS and self.jobs[key].state is JobState.FAILED]
@@ -302,9 +293,8 @@ class LedgerMachine(RuleBasedStateMachine):
             return self._root(job.blame)
         return key
 
-    @rule(data=st.data(), many=st.integers(1, 3))
-    def abandon(self, data: st.DataObject, many: int) -> None:
-        names = [self.pick(data, JobState.HELD) for _ in range(many)]
+    def abandon(self) -> None:
+        names = [self.pick(JobState.HELD) for _ in range(self.dice.randint(1, 3))]
         chosen = [
             key for key in dict.fromkeys(names) if key in self.jobs and self.jobs[key].state is JobState.HELD
         ]
@@ -315,9 +305,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.lose(key)
         assert self.do("abandon", RUN, names) == len(chosen)
 
-    @rule(data=st.data(), many=st.integers(0, 2))
-    def cancel(self, data: st.DataObject, many: int) -> None:
-        names = [self.pick(data, JobState.NEW, JobState.BLOCKED) for _ in range(many)]
+    def cancel(self) -> None:
+        names = [self.pick(JobState.NEW, JobState.BLOCKED) for _ in range(self.dice.randint(1, 3))]
         waiting = (JobState.BLOCKED, JobState.NEW)
         chosen = [key for key in dict.fromkeys(names) if key in self.jobs and self.jobs[key].state in waiting]
         for key in chosen:
@@ -325,19 +314,14 @@ class LedgerMachine(RuleBasedStateMachine):
         lost = sum(self.lose(key, JobState.CANCELLED) for key in chosen if key in PARTS)
         assert self.do("cancel", RUN, names) == len(chosen) + lost
 
-    @rule(chance=st.integers(0, 5))
-    def stop(self, chance: int) -> None:
-        if chance < 5:
-            return
+    def stop(self) -> None:
         self.do("set_run_state", RUN, RunState.STOPPED, "why")
         self.run_state = RunState.STOPPED
 
-    @rule()
     def open_again(self) -> None:
         self.do("open_run", RUN, self.settings)
         self.run_state, self.failures = RunState.ACTIVE, 0
 
-    @rule()
     def process_ends(self) -> None:
         async def again() -> Ledger:
             return await self.reopen(self.ledger)
@@ -346,10 +330,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # -- what must always be so
 
-    @invariant()
+    def agree(self) -> None:
+        self.slots_money_and_states_agree()
+        self.counts_agree()
+        self.nothing_waits_for_what_will_not_come()
+
     def slots_money_and_states_agree(self) -> None:
-        if not self.jobs:
-            return
         stored = {job.key: job for job in self.do("select", RUN)}
         found = {key: (job.state, job.attempt, job.tries, job.cost) for key, job in stored.items()}
         expected: dict[str, Any] = {
@@ -363,17 +349,32 @@ class LedgerMachine(RuleBasedStateMachine):
         assert (micros(run.spent), micros(run.reserved)) == (self.spent, reserved)
         assert (run.failures_in_row, run.state) == (self.failures, self.run_state)
 
-    @invariant()
     def counts_agree(self) -> None:
-        if not self.jobs:
-            return
         counts = self.do("counts", RUN)
         for of, parts in ((counts.jobs, False), (counts.parts, True)):
             states = [job.state for key, job in self.jobs.items() if (key in PARTS) is parts]
             assert dict(of) == {state: states.count(state) for state in set(states)}
 
-    @invariant()
     def nothing_waits_for_what_will_not_come(self) -> None:
         for key, job in self.jobs.items():
             if job.state is JobState.BLOCKED:
                 assert not any(self.jobs[need].state in LOST for need in NEEDS[key])
+
+
+STEPS: list[tuple[Callable[[LedgerMachine], None], int]] = [
+    (LedgerMachine.add, 2),
+    (LedgerMachine.open_intent, 12),
+    (LedgerMachine.accepted, 7),
+    (LedgerMachine.settle, 6),
+    (LedgerMachine.finish, 6),
+    (LedgerMachine.put_back, 2),
+    (LedgerMachine.hold, 3),
+    (LedgerMachine.adopt, 2),
+    (LedgerMachine.fail, 2),
+    (LedgerMachine.resend, 3),
+    (LedgerMachine.abandon, 1),
+    (LedgerMachine.cancel, 1),
+    (LedgerMachine.stop, 1),
+    (LedgerMachine.open_again, 5),
+    (LedgerMachine.process_ends, 1),
+]

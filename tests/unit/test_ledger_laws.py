@@ -33,8 +33,8 @@ class SqliteMachine(LedgerMachine):
 
 TestSqliteMachine = SqliteMachine.TestCase
 TestSqliteMachine.settings = settings(
-    max_examples=40,
-    stateful_step_count=50,
+    max_examples=15,
+    stateful_step_count=12,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
