@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
@@ -12,7 +11,7 @@ from urllib.parse import urlencode
 
 from avatarkit.artifacts import AsyncVideo
 from avatarkit.chain import AsyncChain
-from avatarkit.client_options import ClientOptions, hooks_of, read_credentials
+from avatarkit.client_options import ClientOptions, account_of, read_credentials
 from avatarkit.errors import ConfigurationError, InvalidHandle
 from avatarkit.generation import generate
 from avatarkit.models import Finding, Guard, Kind, RawResponse, Reconciliation, Ticket
@@ -22,14 +21,12 @@ from avatarkit.protocol.chain_token import from_chain_token
 from avatarkit.protocol.endpoint import Accepted, Effect, Endpoint, ProviderSpec, Request, TaskKind
 from avatarkit.protocol.handle import Handle, to_token
 from avatarkit.protocol.plan import Capabilities
-from avatarkit.protocol.redact import fingerprint, signing_key
 from avatarkit.request import VideoRequest
-from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, Polling, RateLimit, RetryPolicy, Timeouts
+from avatarkit.settings import DEFAULT_OPTIONS, CallOptions
 from avatarkit.task import AsyncTask, check_token
 from avatarkit.transport.account import Account, DetachedSubmission
-from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
-from avatarkit.transport.session import Network
-from avatarkit.transport.staging import close_staging, staging_of, use_staging
+from avatarkit.transport.clock import Clock
+from avatarkit.transport.staging import close_staging, staging_of
 from avatarkit.transport.uploads_cache import UploadCache
 
 if TYPE_CHECKING:
@@ -66,38 +63,7 @@ class AsyncClient:
         kinds: Mapping[Kind, TaskKind] | None = None,
     ) -> Account:
         """The account of these credentials; *kinds* replaces the provider's own where they depend on them."""
-        spec = cls.spec
-        unknown = options.keys() - ClientOptions.__annotations__.keys()
-        if unknown:
-            raise TypeError(f"unknown client options: {', '.join(sorted(unknown))}")
-        rate = options.get("rate_limit", "default")
-        polling = options.get("polling", Polling())
-        account = Account(
-            spec=spec,
-            base_url=options.get("base_url") or os.environ.get(spec.base_url_variable) or spec.base_url,
-            auth=auth,
-            kinds=kinds if kinds is not None else spec.kinds,
-            fingerprint=fingerprint(spec.name, *credentials),
-            signing_key=signing_key(spec.name, *credentials),
-            clock=options.get("clock", SYSTEM_CLOCK),
-            network=Network(
-                proxy=options.get("proxy"),
-                ca_file=options.get("ca_file"),
-                connections=options.get("connections", 100),
-                wire=options.get("wire"),
-            ),
-            timeouts=options.get("timeouts", Timeouts()),
-            retry=options.get("retry", RetryPolicy()),
-            rate=RateLimit(per_second=spec.per_second) if rate == "default" else rate,
-            max_running=options.get("max_running"),
-            poll_shortest=polling.shortest,
-            poll_longest=polling.longest,
-            preflight=options.get("preflight", True),
-            hooks=hooks_of(options.get("hooks")),
-            random=random.Random(options.get("seed")),  # noqa: S311 - jitter and names, no secrets
-        )
-        use_staging(account, options.get("staging"))
-        return account
+        return account_of(cls.spec, credentials, auth, options, kinds)
 
     # -- lifecycle
 

@@ -1,17 +1,23 @@
-"""What every client's constructor takes: options by name, and credentials from arguments or the environment."""
+"""What every client's constructor takes, options by name and credentials, and the account that comes of it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypedDict
 
 from avatarkit.errors import ConfigurationError, MissingCredentials
 from avatarkit.events import Hook
-from avatarkit.protocol.endpoint import ProviderSpec
+from avatarkit.models import Kind
+from avatarkit.protocol.auth import Auth
+from avatarkit.protocol.endpoint import ProviderSpec, TaskKind
+from avatarkit.protocol.redact import fingerprint, signing_key
 from avatarkit.settings import Polling, RateLimit, RetryPolicy, Timeouts
-from avatarkit.transport.clock import Clock
-from avatarkit.transport.staging import Staging
+from avatarkit.transport.account import Account
+from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
+from avatarkit.transport.session import Network
+from avatarkit.transport.staging import Staging, use_staging
 from avatarkit.transport.wire import Wire
 
 
@@ -81,3 +87,50 @@ def read_credentials(spec: ProviderSpec, *given: str | None) -> tuple[str, ...]:
         if not text.strip().isascii() or not text.strip().isprintable():
             raise ConfigurationError(f"the credentials for {spec.title} hold characters that no token has")
     return tuple(text.strip() for text in found)
+
+
+def account_of(
+    spec: ProviderSpec,
+    credentials: tuple[str, ...],
+    auth: Auth,
+    options: ClientOptions,
+    kinds: Mapping[Kind, TaskKind] | None = None,
+) -> Account:
+    """The account of these credentials; *kinds* replaces the provider's own where they depend on them.
+
+    Raises:
+        TypeError: there is no such option.
+        ConfigurationError, MissingExtra: the staging cannot work as it is set up.
+
+    """
+    unknown = options.keys() - ClientOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unknown client options: {', '.join(sorted(unknown))}")
+    rate = options.get("rate_limit", "default")
+    polling = options.get("polling", Polling())
+    account = Account(
+        spec=spec,
+        base_url=options.get("base_url") or os.environ.get(spec.base_url_variable) or spec.base_url,
+        auth=auth,
+        kinds=kinds if kinds is not None else spec.kinds,
+        fingerprint=fingerprint(spec.name, *credentials),
+        signing_key=signing_key(spec.name, *credentials),
+        clock=options.get("clock", SYSTEM_CLOCK),
+        network=Network(
+            proxy=options.get("proxy"),
+            ca_file=options.get("ca_file"),
+            connections=options.get("connections", 100),
+            wire=options.get("wire"),
+        ),
+        timeouts=options.get("timeouts", Timeouts()),
+        retry=options.get("retry", RetryPolicy()),
+        rate=RateLimit(per_second=spec.per_second) if rate == "default" else rate,
+        max_running=options.get("max_running"),
+        poll_shortest=polling.shortest,
+        poll_longest=polling.longest,
+        preflight=options.get("preflight", True),
+        hooks=hooks_of(options.get("hooks")),
+        random=random.Random(options.get("seed")),  # noqa: S311 - jitter and names, no secrets
+    )
+    use_staging(account, options.get("staging"))
+    return account

@@ -2,10 +2,10 @@
 
     python -m benchmarks.ledger [--jobs N] [--folder DIR]
 
-A transition is a change of a job that is on the disk when the call returns: intent, accepted, ready, done. Workers carry
-jobs through their lives; looks are told in rounds, as the driver tells them: one call for all that are in flight. Each
-part runs in a process of its own, so that memory is that part's. Figures depend on what a flush of the disk costs,
-which is printed first.
+A transition is a change of a job that is on the disk when the call returns: intent, accepted, ready, done. Workers
+carry jobs through their lives; looks are told in rounds, as the driver tells them: one call for all that are in flight.
+Each part runs in a process of its own, so that memory is that part's. Figures depend on what a flush of the disk
+costs, which is printed first.
 """
 
 from __future__ import annotations
@@ -196,9 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = [Line("-", "a flush of this disk", f"{flush:.0f} us")]
     for label, (each, cpu) in moves.items():
         in_flight, way = label.split()
-        goal = (f"{30_000:,}/s", each >= 30_000) if label == "100 rounds" else ("", None)
+        target, reached = ("30,000/s", each >= 30_000) if label == "100 rounds" else ("", None)
         what = f"transitions, {in_flight} in flight, looks {'in rounds' if way == 'rounds' else 'one by one'}"
-        lines.append(Line("-", what, f"{each:,.0f}/s", *goal, f"{cpu:.0f} us CPU each"))
+        lines.append(Line("-", what, f"{each:,.0f}/s", target, reached, f"{cpu:.0f} us CPU each"))
     share = options.jobs / 1_000_000
     note = f"{brought['file']:.0f} MiB on disk, {brought['memory']:.0f} MiB in memory"
     took = brought["first"]

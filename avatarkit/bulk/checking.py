@@ -156,6 +156,7 @@ class _Checker:
     ) -> None:
         self._generation = providers.part(provider, "generate")
         self._medians = {kind: each.median for kind, each in providers.spec(provider).kinds.items()}
+        self._part_costs: Mapping[str, float] = getattr(self._generation, "PART_COSTS", {})
         self._others = others
         self._files = files
         self._name = name
@@ -202,16 +203,19 @@ class _Checker:
     def _right(self, row: Row, plan: Plan) -> None:
         self._jobs += 1
         cost = self._generation.estimate(row.request)
+        parts = sum(self._part_costs.get(step.operation, 0.0) for step in plan.steps[:-1])
         if cost is None:
             self._unknown += 1
         else:
-            self._cost += cost
+            self._cost += max(0.0, cost - parts)
         chain = 0.0
         for at, step in enumerate(plan.steps):
             seconds = self._medians.get(step.makes, 0.0) if isinstance(step.makes, Kind) else 0.0
             chain += seconds
-            if at == len(plan.steps) - 1 or self._parts.add(repr((step.operation, step.arguments))):
+            last = at == len(plan.steps) - 1
+            if last or self._parts.add(repr((step.operation, step.arguments))):
                 self._work += seconds
+                self._cost += 0.0 if last else self._part_costs.get(step.operation, 0.0)
         self._longest = max(self._longest, chain)
 
     def report(self, most_running: int | None) -> CheckReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,7 @@ async def add_all(
     files = Files(enabled=preflight)
     items = read_manifest(jobs, base=base, capabilities=planner.capabilities)
     mistakes: list[Mistake] = []
-    rows = 0
+    rows, since = 0, await _begin(ledger, run)
     while batch := await in_thread(_batch, items):
         planned, wrong = await in_thread(feeder.plan, batch)
         problems = await files.problems(use for each in planned for use in each.uses)
@@ -77,9 +78,21 @@ async def add_all(
         if len(mistakes) >= _MOST_MISTAKES:
             break
     if mistakes:
+        await ledger.retract(run, since)
         mistakes.sort(key=lambda mistake: mistake.line)
         raise InvalidRequest([str(mistake) for mistake in mistakes[:_MOST_MISTAKES]])
+    await ledger.remember("", f"feeding:{run}", {"since": None})
     return rows
+
+
+async def _begin(ledger: Ledger, run: str) -> float:
+    """When this feeding began. What an earlier one left half-way is taken back: its manifest may have been wrong."""
+    left = await ledger.recall("", f"feeding:{run}", younger_than=math.inf)
+    if left is not None and left.get("since") is not None:
+        await ledger.retract(run, float(left["since"]))
+    since = await ledger.now()
+    await ledger.remember("", f"feeding:{run}", {"since": since})
+    return since
 
 
 def digest_of(jobs: Jobs) -> str:

@@ -65,6 +65,10 @@ class Ledger(Protocol):
         """Add jobs in one transaction; those whose key is there are left alone."""
         ...
 
+    async def retract(self, run: str, since: float) -> None:
+        """Take back jobs that were added since then and never submitted: the manifest turned out to be wrong."""
+        ...
+
     async def take(self, run: str, state: JobState, most: int, *, seconds: float) -> list[Job]:
         """Hand out jobs in *state* that are due and not handed out, for *seconds*; oldest first.
 

@@ -76,6 +76,7 @@ class LocalDriver:
         self._stopped = self._stopping = False
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
+        self._doubts = asyncio.Event()
 
     def wake(self) -> None:
         """Something may have come to be due."""
@@ -256,7 +257,9 @@ class LocalDriver:
 
     async def _look_up(self, key: str) -> None:
         now = await self._ledger.get(self._run, key)
-        if now is not None and now.state.over:
+        if now is not None and now.state is JobState.INTENT:
+            self._doubts.set()
+        elif now is not None and now.state.over:
             await self._tell_over(now)
 
     async def _tell_over(self, job: Job) -> None:
@@ -274,7 +277,9 @@ class LocalDriver:
                     await self._reconciled(job.key, state)
             except AvatarKitError as error:
                 _logger.warning("doubts could not be looked into: %s", error)
-            await asyncio.sleep(_RECONCILE_EVERY)
+            self._doubts.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._doubts.wait(), _RECONCILE_EVERY)
 
     async def _reconciled(self, key: str, state: JobState) -> None:
         now = await self._ledger.get(self._run, key) if state is not JobState.INTENT else None

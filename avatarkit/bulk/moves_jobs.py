@@ -215,3 +215,14 @@ def unhand() -> Move[None]:
                 ),
                 {"run": run, "state": state},
             )
+
+
+_ADDED = "run = :run AND created >= :since AND attempt = 0 AND state IN ('new', 'blocked')"
+
+
+def retract(run: str, since: float) -> Move[None]:
+    """Take back what was added since then and was not touched yet."""
+    yield LOCK_RUN, {"run": run}
+    params = {"run": run, "since": since}
+    yield f"DELETE FROM needs WHERE job IN (SELECT seq FROM jobs WHERE {_ADDED})", params
+    yield f"DELETE FROM jobs WHERE {_ADDED}", params

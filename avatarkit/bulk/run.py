@@ -89,6 +89,13 @@ def outcome_of(job: Job, out: str, *, earlier: bool = False) -> JobOutcome:
     )
 
 
+def _budget(given: float | None, before: float | None) -> float | None:
+    """None keeps what there was, infinity lifts it."""
+    if given is None:
+        return before
+    return None if given == math.inf else given
+
+
 @attrs.frozen(kw_only=True)
 class BulkOptions:
     """How a run is done.
@@ -185,7 +192,7 @@ class BulkRun:
         settings = RunSettings(
             provider=self._client.spec.name,
             account=self._client.account_id,
-            budget=options.budget if options.budget is not None or before is None else before.budget,
+            budget=_budget(options.budget, before.budget if before is not None else None),
             out=str(options.out),
             name=options.name,
             sidecar=options.sidecar,

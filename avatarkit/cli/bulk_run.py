@@ -196,6 +196,9 @@ class Going:
             )
             ledger = await open_ledger(wanted.journal)
             stack.push_async_callback(ledger.aclose)
+            unbound = wanted.unbound
+            if unbound is not None and unbound.account == client.account_id:
+                await ledger.open_run(wanted.run, unbound)  # the run itself takes "no budget" for "as before"
             bulk = await stack.enter_async_context(
                 BulkRun(client, wanted.manifest, ledger, options_of(wanted))
             )

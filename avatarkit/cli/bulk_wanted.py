@@ -31,6 +31,13 @@ class Wanted:
     base_url: str | None = None
     earlier: Run | None = None
 
+    @property
+    def unbound(self) -> RunSettings | None:
+        """The run's settings without the budget that it had, when it is to have none any more."""
+        if self.earlier is None or self.earlier.settings.budget is None or self.settings.budget is not None:
+            return None
+        return attrs.evolve(self.earlier.settings, budget=None)
+
 
 def journal_beside(manifest: Path, out: str | None) -> str:
     """``jobs.csv.run.db`` beside the manifest; in *out* when nothing can be written there."""
@@ -68,14 +75,12 @@ def settled(given: dict[str, Any], manifest: Path, earlier: Run | None) -> RunSe
 
 def options_of(wanted: Wanted) -> BulkOptions:
     """The same for the run itself."""
-    settings, earlier = wanted.settings, wanted.earlier
-    # None would mean: as before.
-    lifted = settings.budget is None and earlier is not None and earlier.settings.budget is not None
+    settings = wanted.settings
     return BulkOptions(
         out=settings.out,
         name=settings.name,
         sidecar=settings.sidecar,
-        budget=math.inf if lifted else settings.budget,
+        budget=settings.budget,
         default_cost=settings.default_cost,
         retries=settings.retries,
         max_failures=settings.max_failures,

@@ -10,14 +10,13 @@ Invariants:
 4. Looks yield to submissions: they start at the limiter's lowest priority. Where the provider can show many tasks at
    once, they are looked at in rounds (``transport.rounds``).
 5. A terminal status is final: it frees the slot once, wakes everyone, and is never overwritten.
-6. A record has one place in the schedule, however often a callback brings its look forward.
+6. A record has one place in the schedule (``transport.agenda``), however often a callback brings its look forward.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from typing import TYPE_CHECKING
 
 import attrs
@@ -32,11 +31,11 @@ from avatarkit.errors import (
 from avatarkit.events import TaskLooked
 from avatarkit.models import FailureReason, Kind, Snapshot, Status
 from avatarkit.protocol.schedule import next_delay
+from avatarkit.transport.agenda import AT_ONCE, Agenda
 from avatarkit.transport.crew import Crew
 from avatarkit.transport.hints import Hints
 from avatarkit.transport.rounds import Rounds
 from avatarkit.transport.watched import Watched
-from avatarkit.transport.wheel import Wheel
 
 if TYPE_CHECKING:
     from avatarkit.transport.account import Account
@@ -47,12 +46,10 @@ __all__ = ["PollHub", "Watched"]
 _logger = logging.getLogger("avatarkit")
 _REFUSALS = 3  # the same refusal this often in a row is the answer
 _EMPTY = 5  # "done, but without a result" this often in a row is a failure
-_AT_ONCE = 0.001  # a wait shorter than this many seconds is none
 _IN_A_ROW = 8  # looks at one task without a wait, before others have their turn
 _POLL = 2  # the limiter's priority for looks
-_APART = (
-    1.0  # seconds between two looks at one task that callbacks asked for: forged ones must not make a storm
-)
+# Seconds between two looks at one task that callbacks asked for: forged ones must not make a storm.
+_APART = 1.0
 _CHASES = 4  # looks, 1, 2, 4 and 8 s apart, while the vendor's callback is ahead of its own answers
 
 
@@ -66,9 +63,7 @@ class PollHub:
         self._crew: Crew[Watched] = Crew(
             driver.limiter, _POLL, driver.in_progress, wanted=self._in_turn, do=self._look
         )
-        self._ready = self._crew.queue
-        self._wheel: Wheel[Watched | Rounds | asyncio.Future[bool]] = Wheel(account.clock, self._fall_due)
-        self._husks = 0  # entries of the wheel that no longer count
+        self._agenda = Agenda(account.clock, self._crew.queue, self._crew.hire)
         self._closed = False
         self.driver = driver
         self.clock = account.clock
@@ -95,7 +90,7 @@ class PollHub:
         self.adopt(record)
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if timeout is not None:
-            self._wheel.add(timeout, future)
+            self._agenda.expire(future, timeout)
         record.enlist(future, change=change)
         self.watch(record)
         try:
@@ -103,7 +98,7 @@ class PollHub:
         finally:
             record.strike(future)
             if timeout is not None:
-                self._leave_husk()
+                self._agenda.leave_husk()
             if future.done() and not future.cancelled():
                 future.exception()  # seen, also when the waiter was cancelled in the same turn
 
@@ -118,12 +113,6 @@ class PollHub:
         self.watch(record)
         return future
 
-    def _leave_husk(self) -> None:
-        self._husks += 1
-        if self._husks > 256 and self._husks * 2 > len(self._wheel):
-            self._husks = 0
-            self._wheel.keep(_counts)
-
     def adopt(self, record: Watched) -> None:
         """Take over a record that another loop's hub had, or none."""
         if record.hub is not self:
@@ -137,7 +126,7 @@ class PollHub:
             return
         record.scheduled = True
         if record.hinted or (record.resumed and record.looks == 0):
-            self._enqueue(record)
+            self._agenda.enqueue(record)
         else:
             self._reschedule(record)
         self._crew.hire()
@@ -154,9 +143,9 @@ class PollHub:
         self._listening = True
         now = self._clock.monotonic()
         rounds = [record for each in self._rounds.values() for record in each.waiting]
-        for item in (*self._account.held.values(), *self._wheel, *self._ready, *rounds):
-            if isinstance(item, Watched) and item.hub is self:
-                self.hints.meet(item, now)
+        for record in (*self._account.held.values(), *self._agenda, *rounds):
+            if record.hub is self:
+                self.hints.meet(record, now)
 
     def hint(self, kind: Kind | None, task_id: str, *, marker: str = "", ended: bool = True) -> bool:
         """A callback spoke of a task: look at it at once. Whether an unfinished task is meant that is known here.
@@ -187,36 +176,13 @@ class PollHub:
             return  # what it shows may be older than what was heard: another look follows it
         delay = self._hinted_delay(record)
         if delay > 0.0:
-            self._put_off(record, delay)
+            self._agenda.put_off(record, delay)
         else:
-            self._enqueue(record, first=True)
+            self._agenda.enqueue(record, first=True)
             self._crew.hire()
 
     def _hinted_delay(self, record: Watched) -> float:
         return max(0.0, record.hinted_look + _APART - self._clock.monotonic())
-
-    # -- the one place in the schedule
-
-    def _enqueue(self, record: Watched, *, first: bool = False) -> None:
-        if record.queued and not first:
-            return
-        if record.due != math.inf:
-            record.due = math.inf
-            self._leave_husk()
-        record.queued = True
-        if first:
-            self._ready.appendleft(record)
-        else:
-            self._ready.append(record)
-
-    def _put_off(self, record: Watched, delay: float) -> None:
-        due = self._clock.monotonic() + delay
-        if record.queued or record.due <= due:
-            return  # it is looked at sooner
-        if record.due != math.inf:
-            self._leave_husk()
-        record.due = due
-        self._wheel.add(delay, record)
 
     def _in_turn(self, record: Watched) -> bool:
         """Whether to look at the record at the head of the queue; else it leaves the queue."""
@@ -239,19 +205,6 @@ class PollHub:
         )
 
     # -- looking
-
-    def _fall_due(self, items: list[Watched | Rounds | asyncio.Future[bool]]) -> None:
-        now = self._clock.monotonic() + _AT_ONCE
-        for item in items:
-            if isinstance(item, Watched):
-                if item.due <= now:
-                    item.due = math.inf
-                    self._enqueue(item)
-            elif isinstance(item, Rounds):
-                item.fall_due()
-            elif not item.done():
-                item.set_result(False)
-        self._crew.hire()
 
     def wanted(self, record: Watched) -> bool:
         """Whether to look at a record that is due; else it is not looked at until :meth:`watch` is called again."""
@@ -306,7 +259,7 @@ class PollHub:
         record.refusals = record.refusals + 1 if refused else 0
         self._tell(record, str(error))
         if record.refusals < _REFUSALS and self.driver.renewal.cures(error, since=began):
-            self._enqueue(record)
+            self._agenda.enqueue(record)
             self._crew.hire()
             return
         if record.refusals >= _REFUSALS or isinstance(error, AuthenticationError):
@@ -320,7 +273,7 @@ class PollHub:
 
     def at(self, delay: float, rounds: Rounds) -> None:
         """Call *rounds* in *delay* seconds."""
-        self._wheel.add(max(0.0, delay), rounds)
+        self._agenda.call(rounds, delay)
 
     def delay(self, record: Watched) -> float:
         """Seconds until *record*'s own schedule wants a look."""
@@ -328,11 +281,11 @@ class PollHub:
 
     def look_singly(self, record: Watched, delay: float) -> None:
         """Look at *record* by itself in *delay* seconds."""
-        if delay < _AT_ONCE:
-            self._enqueue(record)
+        if delay < AT_ONCE:
+            self._agenda.enqueue(record)
             self._crew.hire()
         else:
-            self._put_off(record, delay)
+            self._agenda.put_off(record, delay)
 
     def give_up(self, record: Watched, error: AvatarKitError) -> None:
         """Hand *error* to whoever waits for *record*; the handle stays good."""
@@ -352,11 +305,11 @@ class PollHub:
         rounds = self._rounds.get(record.kind.kind)
         if rounds is not None:
             rounds.add(record, delay=delay)
-        elif delay < _AT_ONCE:
+        elif delay < AT_ONCE:
             # What is in hand goes first, while its memory is warm; bounded, so that nothing starves.
-            self._enqueue(record, first=bool(record.looks % _IN_A_ROW))
+            self._agenda.enqueue(record, first=bool(record.looks % _IN_A_ROW))
         else:
-            self._put_off(record, delay)
+            self._agenda.put_off(record, delay)
 
     def settle(self, record: Watched, snapshot: Snapshot) -> None:
         """Take note of what a look showed."""
@@ -405,18 +358,11 @@ class PollHub:
         """Stop looking. Whoever waits gets ClientClosed; the tasks go on."""
         self._closed = True
         await self._crew.dismiss()
-        left = [item for item in self._wheel.close() if isinstance(item, Watched)]
+        left = self._agenda.close()
         for rounds in self._rounds.values():
             await rounds.aclose()
             left += rounds.waiting
-        for record in (*left, *self._ready):
+        for record in (*left, *self._agenda.queue):
             record.scheduled = False
             record.wake(ClientClosed(f"the client was closed; task {record.task_id} goes on"))
-        self._ready.clear()
-
-
-def _counts(item: Watched | Rounds | asyncio.Future[bool]) -> bool:
-    """Whether an entry of the wheel can still matter."""
-    if isinstance(item, Watched):
-        return item.due != math.inf
-    return isinstance(item, Rounds) or not item.done()
+        self._agenda.queue.clear()

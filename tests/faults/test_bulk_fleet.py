@@ -112,11 +112,9 @@ class Fleet:
         jobs = [(f"job-{n:04d}", {**self.request, "text": f"{n}: Hello"}) for n in range(JOBS)]
         ledger = await PostgresLedger.open(self.database.dsn, schema=self.database.schema)
         options = BulkOptions(out=self.out, max_failures=0)
-        async with cls(
-            *self.credentials, base_url=self.box.base_url(self.provider), max_running=CAP
-        ) as client:
-            async with BulkRun(client, jobs, ledger, options) as run:
-                assert await run.feed() == JOBS
+        client = cls(*self.credentials, base_url=self.box.base_url(self.provider), max_running=CAP)
+        async with client, BulkRun(client, jobs, ledger, options) as run:
+            assert await run.feed() == JOBS
         await ledger.aclose()
 
     def start(self, **more: Any) -> subprocess.Popen[bytes]:
@@ -130,6 +128,9 @@ class Fleet:
     def alive(self) -> list[subprocess.Popen[bytes]]:
         """Workers that run and are not frozen."""
         return [w for w in self.workers if w.poll() is None and not is_frozen(w.pid)]
+
+    def unfinished(self) -> bool:
+        return any(worker.poll() is None for worker in self.workers)
 
     async def counts(self) -> Counts:
         ledger = await PostgresLedger.open(self.database.dsn, schema=self.database.schema, connections=1)
@@ -184,26 +185,21 @@ def ordeal(fleet: Fleet) -> tuple[int, int]:
     begun = time.monotonic()
     while len(fleet.box.seen.tasks) < fleet.before + 20 and time.monotonic() - begun < 30:
         time.sleep(0.05)
-    kills = 0
-    deadline = time.monotonic() + 120
+    kills, deadline, at_random = 0, time.monotonic() + 120, [3, 6]
     try:
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and fleet.unfinished():
             time.sleep(fleet.chance.uniform(0.6, 1.8))
-            running = fleet.alive()
-            if kills in (3, 6) and running:  # both at a random moment
+            if at_random and kills >= at_random[0] and len(running := fleet.alive()) > 1:
+                at_random.pop(0)
                 fleet.chance.choice(running).send_signal(signal.SIGSTOP)
                 time.sleep(0.1)
-                running = fleet.alive()
+            running = fleet.alive()
             if kills < KILLS and running:
                 victim = fleet.chance.choice(running)
                 victim.kill()
                 victim.wait(10)
                 kills += 1
                 fleet.start()
-            if all(worker.poll() is not None for worker in fleet.workers):
-                break
-            if kills >= KILLS and freezer.thawed >= FREEZES and not fleet.alive():
-                break
     finally:
         freezer.over.set()
         freezer.join()

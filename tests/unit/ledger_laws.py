@@ -27,7 +27,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "b": ("p", "q"),
     "c": ("r",),
     "d": (),
-    **{key: () for key in "efghijklmn"},
+    **dict.fromkeys("efghijklmn", ()),
 }
 PARTS = frozenset("pqr")
 LOST = (JobState.FAILED, JobState.ABANDONED, JobState.CANCELLED)

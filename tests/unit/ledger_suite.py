@@ -689,6 +689,22 @@ class LedgerSuite:
         assert (await the(ledger, "b")).state is JobState.NEW
 
     @pytest.mark.asyncio
+    async def test_who_failed_by_itself_does_not_come_back_with_its_part(self, ledger: Ledger) -> None:
+        """Only what failed because of the part does; the other when it is asked for, to wait or to fail again."""
+        await ledger.open_run(RUN, SETTINGS)
+        await ledger.add(RUN, [*jobs("p", part=True), *jobs("a", "b", needs=["p"])])
+        await ledger.fail(RUN, "a", 0, error=ERROR)
+        await brought_to(ledger, JobState.FAILED, "p")
+        assert await ledger.resend(RUN, ["a"]) == 0
+        assert (await the(ledger, "a")).error["part"] == "p"
+        await ledger.resend(RUN, ["p"])
+        assert [(await the(ledger, key)).state for key in "ab"] == [JobState.BLOCKED] * 2
+        await ledger.fail(RUN, "a", 0, error=ERROR)
+        await brought_to(ledger, JobState.FAILED, "p", attempt=2)
+        assert await ledger.resend(RUN, ["p"]) == 2
+        assert [(await the(ledger, key)).state for key in "ab"] == [JobState.FAILED, JobState.BLOCKED]
+
+    @pytest.mark.asyncio
     async def test_a_part_that_is_given_up_takes_along_what_needs_it(self, ledger: Ledger) -> None:
         """Abandoned: it fails. Cancelled: it is cancelled. Neither waits for ever."""
         await ledger.open_run(RUN, SETTINGS)

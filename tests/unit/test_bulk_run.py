@@ -308,3 +308,28 @@ def test_titles_are_marked_where_the_provider_can_be_searched_for_them(tmp_path:
         assert set(bulk.made().values()) == {1}
 
     on("guiji", tmp_path, main)
+
+
+def test_rows_of_a_manifest_with_mistakes_are_taken_back(tmp_path: Path) -> None:
+    """A mistake on the last of 600 rows: none of the others is left to be paid for by the next run."""
+
+    async def main(bulk: Bulk) -> None:
+        rows = [*bulk.jobs(600), ("bad", {"text": "nobody to say it"})]
+        with pytest.raises(errors.InvalidRequest, match="bad|presenter"):
+            await bulk.run(rows)
+        assert states(await bulk.run(bulk.jobs(2))) == {"done": 2}
+        assert sum(bulk.made().values()) == 2
+
+    on("guiji", tmp_path, main)
+
+
+def test_a_budget_can_be_lifted(tmp_path: Path) -> None:
+    """``math.inf`` lifts a budget; None keeps the one that the run had."""
+
+    async def main(bulk: Bulk) -> None:
+        first = await bulk.run(bulk.jobs(9), budget=9.0, default_cost=4.0)
+        assert states(first)["done"] < 9
+        assert states(await bulk.run(bulk.jobs(9)))["done"] < 9
+        assert states(await bulk.run(bulk.jobs(9), budget=float("inf"))) == {"done": 9}
+
+    on("kling", tmp_path, main)

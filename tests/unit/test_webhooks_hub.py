@@ -61,7 +61,7 @@ def test_hint_does_not_schedule_twice() -> None:
         record = task._record
         for _ in range(20):
             hub.look_now(record)  # in the wheel, then in the queue
-        assert list(hub._ready).count(record) == 1
+        assert list(hub._agenda.queue).count(record) == 1
         await asyncio.sleep(0.001)
         while not record.looking and record.looks == 0:
             await asyncio.sleep(0)
@@ -157,7 +157,7 @@ def test_husks_of_hints_are_swept() -> None:
             await asyncio.sleep(1.1)
             for task in tasks:
                 hub.look_now(task._record)
-        assert len(hub._wheel) < 600
+        assert len(hub._agenda) < 600
         assert len(stage.looks) <= 5 * 220
         await asyncio.gather(*waiting)
 

@@ -19,9 +19,10 @@ from avatarkit.models import Kind, RawResponse, Snapshot, Status
 from avatarkit.protocol.callback import CallbackAnswer, CallbackEvent, callback_object, callback_text
 from avatarkit.providers.hifly import codes
 from avatarkit.providers.hifly import endpoints as ep
+from avatarkit.providers.hifly import operations as ops
 
 _KINDS: Final[Mapping[str, Kind | None]] = {"1": None, "2": Kind.AVATAR, "3": Kind.VOICE}
-_LOOKS: Final = {"1": ep.VIDEO_TASK, "2": ep.AVATAR_TASK, "3": ep.VOICE_TASK}
+_LOOKS: Final = {"1": ops.VIDEO_TASK, "2": ops.AVATAR_TASK, "3": ops.VOICE_TASK}
 
 
 class HiFlyCallbacks:

@@ -22,8 +22,9 @@ from avatarkit.models import (
 from avatarkit.protocol.auth import BearerAuth
 from avatarkit.protocol.endpoint import ProviderSpec, Request
 from avatarkit.protocol.plan import Capabilities
-from avatarkit.providers.hifly import checks, limits
+from avatarkit.providers.hifly import checks, limits, reading
 from avatarkit.providers.hifly import endpoints as ep
+from avatarkit.providers.hifly import operations as ops
 from avatarkit.providers.hifly.clones import AsyncHiFlyAvatars, AsyncHiFlyVoices
 from avatarkit.providers.hifly.generate import CAPABILITIES
 from avatarkit.providers.hifly.material import upload, upload_slot
@@ -104,7 +105,7 @@ class AsyncHiFlyAccount(AsyncResource):
         Source: the vendor's document, "query account credits".
 
         """
-        credit: Credit = await self._account.call(Request(ep.CREDIT, ep.read_credit), options)
+        credit: Credit = await self._account.call(Request(ops.CREDIT, reading.read_credit), options)
         return credit
 
 

@@ -9,8 +9,9 @@ from avatarkit.events import ProgressHook
 from avatarkit.models import Avatar, Page, Snapshot, Voice
 from avatarkit.protocol.codec import without_none
 from avatarkit.protocol.endpoint import Request
-from avatarkit.providers.hifly import checks, limits
+from avatarkit.providers.hifly import checks, limits, reading
 from avatarkit.providers.hifly import endpoints as ep
+from avatarkit.providers.hifly import operations as ops
 from avatarkit.providers.hifly.resource import AsyncHiFlyResource, look_once
 from avatarkit.settings import CallOptions
 from avatarkit.task import AsyncTask
@@ -64,7 +65,7 @@ class AsyncHiFlyAvatars(AsyncHiFlyResource):
             aigc_flag=checks.flag(aigc_flag, problems),
         )
         checks.settle(problems)
-        return await self._create(ep.AVATAR_BY_VIDEO, body, material, options)
+        return await self._create(ops.AVATAR_BY_VIDEO, body, material, options)
 
     async def create_by_image(
         self,
@@ -111,7 +112,7 @@ class AsyncHiFlyAvatars(AsyncHiFlyResource):
             aigc_flag=checks.flag(aigc_flag, problems),
         )
         checks.settle(problems)
-        return await self._create(ep.AVATAR_BY_IMAGE, body, material, options)
+        return await self._create(ops.AVATAR_BY_IMAGE, body, material, options)
 
     async def task(self, task_id: str, *, options: CallOptions | None = None) -> Snapshot:
         """Look at an avatar task once. Free.
@@ -126,7 +127,7 @@ class AsyncHiFlyAvatars(AsyncHiFlyResource):
         Source: the vendor's document, "avatar: query task status".
 
         """
-        return await look_once(self, ep.AVATAR_TASK, task_id, options)
+        return await look_once(self, ops.AVATAR_TASK, task_id, options)
 
     async def list(
         self, *, page: int = 1, size: int = 20, kind: int = 2, options: CallOptions | None = None
@@ -145,7 +146,7 @@ class AsyncHiFlyAvatars(AsyncHiFlyResource):
 
         """
         checks.page_numbers(page, size, kind)
-        request = Request(ep.AVATAR_LIST, ep.read_avatars(page, size), ep.page_query(page, size, kind))
+        request = Request(ops.AVATAR_LIST, reading.read_avatars(page, size), ep.page_query(page, size, kind))
         return await self._account.call(request, options)
 
     async def iterate(
@@ -221,7 +222,7 @@ class AsyncHiFlyVoices(AsyncHiFlyResource):
             languages=languages,
         )
         checks.settle(problems)
-        return await self._create(ep.VOICE_CREATE, body, material, options)
+        return await self._create(ops.VOICE_CREATE, body, material, options)
 
     async def edit(
         self,
@@ -263,7 +264,7 @@ class AsyncHiFlyVoices(AsyncHiFlyResource):
             if not wrong:
                 body[name] = rule.encode(value)
         checks.settle(problems)
-        await self._account.call(Request(ep.VOICE_EDIT, ep.read_edited, body=body), options)
+        await self._account.call(Request(ops.VOICE_EDIT, reading.read_edited, body=body), options)
 
     async def task(self, task_id: str, *, options: CallOptions | None = None) -> Snapshot:
         """Look at a voice task once. Free.
@@ -278,7 +279,7 @@ class AsyncHiFlyVoices(AsyncHiFlyResource):
         Source: the vendor's document, "voice: query task status".
 
         """
-        return await look_once(self, ep.VOICE_TASK, task_id, options)
+        return await look_once(self, ops.VOICE_TASK, task_id, options)
 
     async def list(
         self, *, page: int = 1, size: int = 20, kind: int = 1, options: CallOptions | None = None
@@ -297,7 +298,7 @@ class AsyncHiFlyVoices(AsyncHiFlyResource):
 
         """
         checks.page_numbers(page, size, kind)
-        request = Request(ep.VOICE_LIST, ep.read_voices(page, size), ep.page_query(page, size, kind))
+        request = Request(ops.VOICE_LIST, reading.read_voices(page, size), ep.page_query(page, size, kind))
         return await self._account.call(request, options)
 
     async def iterate(

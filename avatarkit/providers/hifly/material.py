@@ -12,7 +12,8 @@ from avatarkit.events import ProgressHook
 from avatarkit.models import UploadedFile, UploadSlot
 from avatarkit.protocol.endpoint import Request
 from avatarkit.protocol.limits import MediaRule
-from avatarkit.providers.hifly import endpoints as ep
+from avatarkit.providers.hifly import operations as ops
+from avatarkit.providers.hifly import reading
 from avatarkit.providers.hifly.limits import file_extension
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions
 from avatarkit.transport.account import Account
@@ -160,6 +161,6 @@ async def _send(
 
 async def upload_slot(account: Account, extension: str, options: CallOptions | None) -> UploadSlot:
     """A signed address for one file."""
-    request: Request[Any] = Request(ep.UPLOAD_URL, ep.read_upload, body={"file_extension": extension})
+    request: Request[Any] = Request(ops.UPLOAD_URL, reading.read_upload, body={"file_extension": extension})
     slot: UploadSlot = await account.call(request, options or DEFAULT_OPTIONS)
     return slot

@@ -16,7 +16,7 @@ from avatarkit.errors import (
 from avatarkit.models import FailureReason, Status
 from avatarkit.protocol.samples import Answer
 from avatarkit.providers.hifly import codes
-from avatarkit.providers.hifly import endpoints as ep
+from avatarkit.providers.hifly import operations as ops
 
 
 def _ok(**fields: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ _CREATED: Final = tuple(
         gives=gives,
         raises=raises,
     )
-    for endpoint in (ep.VIDEO_BY_TTS, ep.AVATAR_BY_VIDEO, ep.VOICE_CREATE)
+    for endpoint in (ops.VIDEO_BY_TTS, ops.AVATAR_BY_VIDEO, ops.VOICE_CREATE)
     for label, body, status, gives, raises in (
         ("accepted", _ok(task_id="Tz_1-x"), 200, {"task_id": "Tz_1-x"}, None),
         ("number for an id", _ok(task_id=1234567890123456), 200, {"task_id": "1234567890123456"}, None),
@@ -87,11 +87,11 @@ _CREATED: Final = tuple(
 _LOOKS: Final = tuple(
     Answer(label=f"look: {label}", endpoint=endpoint, body=body, status=status, gives=gives, raises=raises)
     for label, endpoint, body, status, gives, raises in (
-        ("queued", ep.VIDEO_TASK, _ok(status=1), 200, {"status": Status.QUEUED}, None),
-        ("running", ep.VIDEO_TASK, _ok(status=2, video_Url=None), 200, {"status": Status.RUNNING}, None),
+        ("queued", ops.VIDEO_TASK, _ok(status=1), 200, {"status": Status.QUEUED}, None),
+        ("running", ops.VIDEO_TASK, _ok(status=2, video_Url=None), 200, {"status": Status.RUNNING}, None),
         (
             "status as text",
-            ep.VIDEO_TASK,
+            ops.VIDEO_TASK,
             _ok(status="2", video_Url=""),
             200,
             {"status": Status.RUNNING},
@@ -99,7 +99,7 @@ _LOOKS: Final = tuple(
         ),
         (
             "video",
-            ep.VIDEO_TASK,
+            ops.VIDEO_TASK,
             _ok(status=3, video_Url=_URL, duration=45),
             200,
             {**_DONE, "result": {"url": _URL, "duration": 45.0}},
@@ -107,7 +107,7 @@ _LOOKS: Final = tuple(
         ),
         (
             "video, small u, text numbers",
-            ep.VIDEO_TASK,
+            ops.VIDEO_TASK,
             _ok(status="3", video_url=_URL, duration="45.5"),
             200,
             {**_DONE, "result": {"url": _URL, "duration": 45.5}},
@@ -115,7 +115,7 @@ _LOOKS: Final = tuple(
         ),
         (
             "audio url",
-            ep.VIDEO_TASK,
+            ops.VIDEO_TASK,
             _ok(status=3, audio_url=_URL),
             200,
             {**_DONE, "result": {"url": _URL, "duration": None}},
@@ -123,17 +123,17 @@ _LOOKS: Final = tuple(
         ),
         (
             "done without a film",
-            ep.VIDEO_TASK,
+            ops.VIDEO_TASK,
             _ok(status=3, video_Url=""),
             200,
             {"status": Status.UNKNOWN, "reason": FailureReason.NO_RESULT},
             None,
         ),
-        ("avatar", ep.AVATAR_TASK, _ok(status=3, avatar="av"), 200, {**_DONE, "result": {"id": "av"}}, None),
-        ("avatar number", ep.AVATAR_TASK, _ok(status=3, avatar=17), 200, {"result": {"id": "17"}}, None),
+        ("avatar", ops.AVATAR_TASK, _ok(status=3, avatar="av"), 200, {**_DONE, "result": {"id": "av"}}, None),
+        ("avatar number", ops.AVATAR_TASK, _ok(status=3, avatar=17), 200, {"result": {"id": "17"}}, None),
         (
             "voice",
-            ep.VOICE_TASK,
+            ops.VOICE_TASK,
             _ok(status=3, voice="vo", demo_url=_URL),
             200,
             {"result": {"id": "vo", "demo_url": _URL}},
@@ -141,7 +141,7 @@ _LOOKS: Final = tuple(
         ),
         (
             "failed with a code",
-            ep.AVATAR_TASK,
+            ops.AVATAR_TASK,
             {"code": 2015, "message": "m", "status": 4, "avatar": ""},
             200,
             {"status": Status.FAILED, "code": "2015", "reason": FailureReason.PROVIDER_FAULT},
@@ -149,7 +149,7 @@ _LOOKS: Final = tuple(
         ),
         (
             "failed with code 0",
-            ep.VIDEO_TASK,
+            ops.VIDEO_TASK,
             _ok(status=4),
             200,
             {"status": Status.FAILED, "code": "", "message": "the vendor gave no reason"},
@@ -157,7 +157,7 @@ _LOOKS: Final = tuple(
         ),
         (
             "failed, celebrity",
-            ep.VOICE_TASK,
+            ops.VOICE_TASK,
             {"code": "1011", "message": "m", "status": "4"},
             200,
             {"status": Status.FAILED, "reason": FailureReason.MODERATION},
@@ -165,7 +165,7 @@ _LOOKS: Final = tuple(
         ),
         (
             "running with a code",
-            ep.VIDEO_TASK,
+            ops.VIDEO_TASK,
             {"code": 11, "status": 2},
             200,
             {"status": Status.RUNNING},
@@ -173,54 +173,54 @@ _LOOKS: Final = tuple(
         ),
         (
             "new status",
-            ep.VIDEO_TASK,
+            ops.VIDEO_TASK,
             _ok(status=9),
             200,
             {"status": Status.UNKNOWN, "raw_status": "9"},
             None,
         ),
-        ("no code", ep.VIDEO_TASK, {"status": 1}, 200, {"status": Status.QUEUED}, None),
-        ("unknown task", ep.VIDEO_TASK, refused(14), 200, None, codes.ERRORS["14"].error),
-        ("no status", ep.VIDEO_TASK, _ok(), 200, None, UnexpectedResponse),
-        ("page", ep.VIDEO_TASK, _PAGE, 200, None, UnexpectedResponse),
-        ("503", ep.VIDEO_TASK, _PAGE, 503, None, ProviderFault),
-        ("429", ep.VIDEO_TASK, b"", 429, None, RateLimited),
-        ("401", ep.VIDEO_TASK, b"Unauthorized", 401, None, AuthenticationError),
+        ("no code", ops.VIDEO_TASK, {"status": 1}, 200, {"status": Status.QUEUED}, None),
+        ("unknown task", ops.VIDEO_TASK, refused(14), 200, None, codes.ERRORS["14"].error),
+        ("no status", ops.VIDEO_TASK, _ok(), 200, None, UnexpectedResponse),
+        ("page", ops.VIDEO_TASK, _PAGE, 200, None, UnexpectedResponse),
+        ("503", ops.VIDEO_TASK, _PAGE, 503, None, ProviderFault),
+        ("429", ops.VIDEO_TASK, b"", 429, None, RateLimited),
+        ("401", ops.VIDEO_TASK, b"Unauthorized", 401, None, AuthenticationError),
     )
 )
 
 _OTHERS: Final = (
     Answer(
         label="avatars without a total",
-        endpoint=ep.AVATAR_LIST,
+        endpoint=ops.AVATAR_LIST,
         body=_ok(
             data=[{"avatar": "a1", "kind": 2, "title": "One"}, {"avatar": 5, "x": 1}, {"title": "no id"}]
         ),
         gives={"total": None, "more": False},
     ),
-    Answer(label="no avatars", endpoint=ep.AVATAR_LIST, body=_ok(data=None), gives={"items": ()}),
-    Answer(label="avatars missing", endpoint=ep.AVATAR_LIST, body=_ok(), gives={"items": ()}),
+    Answer(label="no avatars", endpoint=ops.AVATAR_LIST, body=_ok(data=None), gives={"items": ()}),
+    Answer(label="avatars missing", endpoint=ops.AVATAR_LIST, body=_ok(), gives={"items": ()}),
     Answer(
-        label="avatars that are text", endpoint=ep.AVATAR_LIST, body=_ok(data="x"), raises=UnexpectedResponse
+        label="avatars that are text", endpoint=ops.AVATAR_LIST, body=_ok(data="x"), raises=UnexpectedResponse
     ),
     Answer(
         label="the other kind of avatars",
-        endpoint=ep.AVATAR_LIST,
+        endpoint=ops.AVATAR_LIST,
         body=refused(11),
         raises=codes.ERRORS["11"].error,
     ),
     Answer(
         label="voices",
-        endpoint=ep.VOICE_LIST,
+        endpoint=ops.VOICE_LIST,
         body=_ok(
             data=[{"voice": "v", "type": "8", "title": "V", "rate": "1.5", "volume": "0.1", "pitch": 1}]
         ),
         gives={"total": None},
     ),
-    Answer(label="edited", endpoint=ep.VOICE_EDIT, body={"code": "0"}, gives=None),
+    Answer(label="edited", endpoint=ops.VOICE_EDIT, body={"code": "0"}, gives=None),
     Answer(
         label="upload without a code",
-        endpoint=ep.UPLOAD_URL,
+        endpoint=ops.UPLOAD_URL,
         body={"upload_url": "https://up.example.com/a%2Fb?Expires=1", "content_type": "x/y", "file_id": 12},
         gives={
             "upload_url": "https://up.example.com/a%2Fb?Expires=1",
@@ -228,17 +228,19 @@ _OTHERS: Final = (
             "file_id": "12",
         },
     ),
-    Answer(label="upload refused", endpoint=ep.UPLOAD_URL, body=refused(11), raises=codes.ERRORS["11"].error),
+    Answer(
+        label="upload refused", endpoint=ops.UPLOAD_URL, body=refused(11), raises=codes.ERRORS["11"].error
+    ),
     Answer(
         label="upload to nowhere",
-        endpoint=ep.UPLOAD_URL,
+        endpoint=ops.UPLOAD_URL,
         body={"upload_url": "ftp://up", "file_id": "f"},
         raises=UnexpectedResponse,
     ),
-    Answer(label="credits", endpoint=ep.CREDIT, body=_ok(left=12), gives={"left": 12.0}),
-    Answer(label="credits as text", endpoint=ep.CREDIT, body=_ok(left="12.5"), gives={"left": 12.5}),
-    Answer(label="credits by another name", endpoint=ep.CREDIT, body=_ok(credit=3), gives={"left": 3.0}),
-    Answer(label="no credits field", endpoint=ep.CREDIT, body=_ok(), raises=UnexpectedResponse),
+    Answer(label="credits", endpoint=ops.CREDIT, body=_ok(left=12), gives={"left": 12.0}),
+    Answer(label="credits as text", endpoint=ops.CREDIT, body=_ok(left="12.5"), gives={"left": 12.5}),
+    Answer(label="credits by another name", endpoint=ops.CREDIT, body=_ok(credit=3), gives={"left": 3.0}),
+    Answer(label="no credits field", endpoint=ops.CREDIT, body=_ok(), raises=UnexpectedResponse),
 )
 
 ANSWERS: Final = (*_CREATED, *_LOOKS, *_OTHERS)

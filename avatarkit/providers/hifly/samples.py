@@ -19,7 +19,7 @@ from avatarkit.protocol.samples import (
     wav,
 )
 from avatarkit.providers.hifly import codes
-from avatarkit.providers.hifly import endpoints as ep
+from avatarkit.providers.hifly import operations as ops
 from avatarkit.providers.hifly.sample_answers import ANSWERS, refused
 from avatarkit.settings import CallOptions
 
@@ -32,7 +32,7 @@ _AVATAR, _VOICE = Need("avatar"), Need("voice")
 _CLONES: Final = (
     Operation(
         method="avatars.create_by_video",
-        endpoint=ep.AVATAR_BY_VIDEO,
+        endpoint=ops.AVATAR_BY_VIDEO,
         arguments={"video_url": _CLIP, "title": "Presenter"},
         sends={"video_url": _CLIP, "title": "Presenter"},
         yields="avatar",
@@ -42,7 +42,7 @@ _CLONES: Final = (
     ),
     Operation(
         method="avatars.create_by_video",
-        endpoint=ep.AVATAR_BY_VIDEO,
+        endpoint=ops.AVATAR_BY_VIDEO,
         arguments={"video": MP4_HEAD, "aigc_flag": 1, "options": _UNCHECKED},
         sends={"file_id": Something(), "title": Something(), "aigc_flag": 1},
         yields="avatar",
@@ -51,7 +51,7 @@ _CLONES: Final = (
     ),
     Operation(
         method="avatars.create_by_image",
-        endpoint=ep.AVATAR_BY_IMAGE,
+        endpoint=ops.AVATAR_BY_IMAGE,
         arguments={"image_url": _PICTURE, "title": "Face", "model": 1, "aigc_flag": 0},
         sends={"image_url": _PICTURE, "title": "Face", "model": 1, "aigc_flag": 0},
         yields="avatar",
@@ -59,7 +59,7 @@ _CLONES: Final = (
     ),
     Operation(
         method="avatars.create_by_image",
-        endpoint=ep.AVATAR_BY_IMAGE,
+        endpoint=ops.AVATAR_BY_IMAGE,
         arguments={"image": png()},
         sends={"file_id": Something(), "title": Something()},
         yields="avatar",
@@ -68,7 +68,7 @@ _CLONES: Final = (
     ),
     Operation(
         method="voices.create",
-        endpoint=ep.VOICE_CREATE,
+        endpoint=ops.VOICE_CREATE,
         arguments={"audio": wav(), "title": "Narrator", "languages": "en"},
         sends={"file_id": Something(), "title": "Narrator", "voice_type": 8, "languages": "en"},
         yields="voice",
@@ -79,7 +79,7 @@ _CLONES: Final = (
     ),
     Operation(
         method="voices.create",
-        endpoint=ep.VOICE_CREATE,
+        endpoint=ops.VOICE_CREATE,
         arguments={"audio_url": _SOUND},
         sends={"audio_url": _SOUND, "title": Something(), "voice_type": 8},
         yields="voice",
@@ -101,7 +101,7 @@ _SUBTITLE: Final = Subtitle(
 _WORKS: Final = (
     Operation(
         method="videos.create_by_tts",
-        endpoint=ep.VIDEO_BY_TTS,
+        endpoint=ops.VIDEO_BY_TTS,
         arguments={"avatar": _AVATAR, "voice": _VOICE, "text": "Good morning."},
         sends={"avatar": _AVATAR, "voice": _VOICE, "text": "Good morning.", "title": Something()},
         yields="video",
@@ -109,7 +109,7 @@ _WORKS: Final = (
     ),
     Operation(
         method="videos.create_by_tts",
-        endpoint=ep.VIDEO_BY_TTS,
+        endpoint=ops.VIDEO_BY_TTS,
         arguments={
             "avatar": _AVATAR,
             "voice": _VOICE,
@@ -141,7 +141,7 @@ _WORKS: Final = (
     ),
     Operation(
         method="videos.create_by_audio",
-        endpoint=ep.VIDEO_BY_AUDIO,
+        endpoint=ops.VIDEO_BY_AUDIO,
         arguments={
             "audio_url": _SOUND,
             "avatar": _AVATAR,
@@ -155,7 +155,7 @@ _WORKS: Final = (
     ),
     Operation(
         method="videos.create_by_audio",
-        endpoint=ep.VIDEO_BY_AUDIO,
+        endpoint=ops.VIDEO_BY_AUDIO,
         arguments={"audio": wav(), "avatar": _AVATAR},
         sends={"file_id": Something(), "avatar": _AVATAR, "title": Something()},
         yields="video",
@@ -164,7 +164,7 @@ _WORKS: Final = (
     ),
     Operation(
         method="videos.create_by_audio",
-        endpoint=ep.VIDEO_BY_AUDIO,
+        endpoint=ops.VIDEO_BY_AUDIO,
         arguments={"file_id": Need("file"), "avatar": _AVATAR},
         sends={"file_id": Need("file"), "avatar": _AVATAR, "title": Something()},
         yields="video",
@@ -172,7 +172,7 @@ _WORKS: Final = (
     ),
     Operation(
         method="videos.create_by_image",
-        endpoint=ep.VIDEO_BY_IMAGE,
+        endpoint=ops.VIDEO_BY_IMAGE,
         arguments={"image": png(), "voice": _VOICE, "text": "Hello from a picture.", "model": 6},
         sends={"image_file_id": Something(), "voice": _VOICE, "text": "Hello from a picture.", "model": 6},
         yields="video",
@@ -180,7 +180,7 @@ _WORKS: Final = (
     ),
     Operation(
         method="audios.create_by_tts",
-        endpoint=ep.AUDIO_BY_TTS,
+        endpoint=ops.AUDIO_BY_TTS,
         arguments={"voice": _VOICE, "text": "Only sound.", "title": "Sound", "aigc_flag": 1},
         sends={"voice": _VOICE, "text": "Only sound.", "title": "Sound", "aigc_flag": 1},
         yields="audio",
@@ -190,14 +190,14 @@ _WORKS: Final = (
 _FREE: Final = (
     Operation(
         method="avatars.list",
-        endpoint=ep.AVATAR_LIST,
+        endpoint=ops.AVATAR_LIST,
         arguments={"page": 2, "size": 10},
         sends={"page": "2", "size": "10", "kind": "2"},
         gives="Page",
     ),
     Operation(
         method="avatars.iterate",
-        endpoint=ep.AVATAR_LIST,
+        endpoint=ops.AVATAR_LIST,
         arguments={"size": 100},
         sends={"page": "1", "size": "100", "kind": "2"},
         gives="Avatar",
@@ -205,13 +205,13 @@ _FREE: Final = (
     ),
     Operation(
         method="voices.list",
-        endpoint=ep.VOICE_LIST,
+        endpoint=ops.VOICE_LIST,
         sends={"page": "1", "size": "20", "kind": "1"},
         gives="Page",
     ),
     Operation(
         method="voices.iterate",
-        endpoint=ep.VOICE_LIST,
+        endpoint=ops.VOICE_LIST,
         arguments={"kind": 2},
         sends={"page": "1", "size": "100", "kind": "2"},
         gives="Voice",
@@ -219,49 +219,49 @@ _FREE: Final = (
     ),
     Operation(
         method="voices.edit",
-        endpoint=ep.VOICE_EDIT,
+        endpoint=ops.VOICE_EDIT,
         arguments={"voice": Need("own voice"), "rate": 1.25, "volume": "0.8"},
         sends={"voice": Need("own voice"), "rate": "1.25", "volume": "0.8", "pitch": "1.0"},
         gives="NoneType",
     ),
     Operation(
         method="avatars.task",
-        endpoint=ep.AVATAR_TASK,
+        endpoint=ops.AVATAR_TASK,
         arguments={"task_id": Need("avatar task")},
         sends={"task_id": Need("avatar task")},
         gives="Snapshot",
     ),
     Operation(
         method="voices.task",
-        endpoint=ep.VOICE_TASK,
+        endpoint=ops.VOICE_TASK,
         arguments={"task_id": Need("voice task")},
         sends={"task_id": Need("voice task")},
         gives="Snapshot",
     ),
     Operation(
         method="videos.task",
-        endpoint=ep.VIDEO_TASK,
+        endpoint=ops.VIDEO_TASK,
         arguments={"task_id": Need("video task")},
         sends={"task_id": Need("video task")},
         gives="Snapshot",
     ),
     Operation(
         method="files.create_upload_url",
-        endpoint=ep.UPLOAD_URL,
+        endpoint=ops.UPLOAD_URL,
         arguments={"file_extension": ".MP4"},
         sends={"file_extension": "mp4"},
         gives="UploadSlot",
     ),
     Operation(
         method="files.upload",
-        endpoint=ep.UPLOAD_URL,
+        endpoint=ops.UPLOAD_URL,
         arguments={"media": wav(7.0)},
         sends={"file_extension": "wav"},
         gives="UploadedFile",
         makes="file",
         uploads=1,
     ),
-    Operation(method="account.credit", endpoint=ep.CREDIT, gives="Credit"),
+    Operation(method="account.credit", endpoint=ops.CREDIT, gives="Credit"),
 )
 
 
@@ -344,7 +344,7 @@ _MISTAKES: Final = (
 SAMPLES: Final = Samples(
     operations=(*_WORKS, *_CLONES, *_FREE),
     submission="videos.create_by_tts",
-    look=ep.VIDEO_TASK,
+    look=ops.VIDEO_TASK,
     answers=ANSWERS,
     mistakes=_MISTAKES,
     refusals=tuple(

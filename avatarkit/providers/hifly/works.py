@@ -8,7 +8,7 @@ from avatarkit.models import Avatar, Snapshot, Subtitle, Voice
 from avatarkit.protocol.codec import without_none
 from avatarkit.protocol.speech import spoken_seconds
 from avatarkit.providers.hifly import checks, limits
-from avatarkit.providers.hifly import endpoints as ep
+from avatarkit.providers.hifly import operations as ops
 from avatarkit.providers.hifly.material import body_fields
 from avatarkit.providers.hifly.resource import AsyncHiFlyResource, look_once
 from avatarkit.settings import CallOptions
@@ -64,7 +64,7 @@ class AsyncHiFlyVideos(AsyncHiFlyResource):
             **checks.subtitle_fields(subtitle, problems),
         )
         checks.settle(problems)
-        return await self._create(ep.VIDEO_BY_TTS, body, None, options, spoken_seconds(text))
+        return await self._create(ops.VIDEO_BY_TTS, body, None, options, spoken_seconds(text))
 
     async def create_by_audio(
         self,
@@ -113,7 +113,7 @@ class AsyncHiFlyVideos(AsyncHiFlyResource):
             aigc_flag=checks.flag(aigc_flag, problems),
         )
         checks.settle(problems)
-        return await self._create(ep.VIDEO_BY_AUDIO, body, material, options, material.seconds)
+        return await self._create(ops.VIDEO_BY_AUDIO, body, material, options, material.seconds)
 
     async def create_by_image(
         self,
@@ -158,7 +158,7 @@ class AsyncHiFlyVideos(AsyncHiFlyResource):
         checks.settle(problems)
         fields = await body_fields(self._account, material, options)
         body["image_file_id"] = fields["file_id"]
-        return await self._create(ep.VIDEO_BY_IMAGE, body, None, options, spoken_seconds(text))
+        return await self._create(ops.VIDEO_BY_IMAGE, body, None, options, spoken_seconds(text))
 
     async def task(self, task_id: str, *, options: CallOptions | None = None) -> Snapshot:
         """Look at a video or audio task once. Free.
@@ -173,7 +173,7 @@ class AsyncHiFlyVideos(AsyncHiFlyResource):
         Source: the vendor's document, "query creation task status".
 
         """
-        return await look_once(self, ep.VIDEO_TASK, task_id, options)
+        return await look_once(self, ops.VIDEO_TASK, task_id, options)
 
 
 class AsyncHiFlyAudios(AsyncHiFlyResource):
@@ -213,4 +213,4 @@ class AsyncHiFlyAudios(AsyncHiFlyResource):
             aigc_flag=checks.flag(aigc_flag, problems),
         )
         checks.settle(problems)
-        return await self._create(ep.AUDIO_BY_TTS, body, None, options, spoken_seconds(text))
+        return await self._create(ops.AUDIO_BY_TTS, body, None, options, spoken_seconds(text))
