@@ -3,17 +3,23 @@
 Where things are, from the ground up; imports run downwards only::
 
     errors  models  settings  events     pure data
-    protocol/                            what to send, what an answer means: no I/O
-    providers/<name>/                    one folder, one vendor: wire format, tables, limits
+    request                              VideoRequest: one request for all vendors
+    protocol/                            what to send, what an answer means: no I/O. ``plan``: which steps make a video
+    providers/<name>/                    one folder, one vendor: wire format, tables, limits; README.md adds a fifth
     transport/                           sockets, files, clocks: limits, submissions, the poll hub, transfers
-    task  artifacts  client              the handle, its results, what all clients share
+    task  artifacts  chain               the handle, its results, several tasks as one handle
+    generation                           from a request to the steps of one vendor
+    bulk/                                thousands of paid jobs: manifest, ledger, stages, report
+    client                               what all clients share
     providers/<name>/client              the vendor's client: AsyncHiFly …
-    pool                                 several accounts as one
+    pool  routing                        several accounts as one, and which of them serves a request
+    webhooks/                            vendors' callbacks, received
     sandbox/  studio/                    the vendors' wire protocol on a local server, with real videos
-    _bridge  _sync/                      the blocking twins: HiFly … (generated)
+    _bridge/  _sync/                     the blocking twins: HiFly … (generated)
     testing/  cli/                       for tests of your own; the command line
 
-Start at ``providers/hifly/client.py`` for what a user calls, at ``transport/submit.py`` for what guards the money.
+Start at ``providers/hifly/client.py`` for what a user calls, at ``transport/submit.py`` for what guards the money, at
+``bulk/run.py`` for a bulk run.
 Names are loaded when they are first used; importing avatarkit does nothing else.
 """
 
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from avatarkit._sync.sandbox.local import Sandbox
     from avatarkit._sync.task import Task
     from avatarkit.artifacts import AsyncAudio, AsyncVideo
+    from avatarkit.bulk.run import JobOutcome
     from avatarkit.client import ClientOptions
     from avatarkit.errors import (
         AuthenticationError,
@@ -110,7 +117,7 @@ if TYPE_CHECKING:
     from avatarkit.providers.yunapi.models import CreateVoice, Script, UseVoice
     from avatarkit.request import VideoRequest
     from avatarkit.sandbox.local import AsyncSandbox
-    from avatarkit.settings import CallOptions, Polling, RateLimit, RetryPolicy, Timeouts
+    from avatarkit.settings import CallOptions, Polling, RateLimit, RetryPolicy, SubmissionGate, Timeouts
     from avatarkit.task import AsyncTask
     from avatarkit.transport.account import DetachedSubmission
     from avatarkit.transport.download import Downloaded
@@ -137,7 +144,18 @@ def _names() -> dict[str, str]:
 
 _modules: dict[str, str] = {}
 _SUBMODULES = frozenset(
-    {"errors", "events", "models", "providers", "sandbox", "settings", "studio", "testing"}
+    {
+        "bulk",
+        "errors",
+        "events",
+        "models",
+        "providers",
+        "sandbox",
+        "settings",
+        "studio",
+        "testing",
+        "webhooks",
+    }
 )
 
 __all__ = [
@@ -182,6 +200,7 @@ __all__ = [
     "InvalidCallback",
     "InvalidHandle",
     "InvalidRequest",
+    "JobOutcome",
     "Kind",
     "Kling",
     "LinkExpired",
@@ -214,6 +233,7 @@ __all__ = [
     "Staging",
     "Status",
     "Stored",
+    "SubmissionGate",
     "SubmissionInDoubt",
     "SubmissionSettled",
     "Subtitle",

@@ -23,7 +23,7 @@ import attrs
 from avatarkit.bulk.records import Job, JobState, Look, RunState
 from avatarkit.bulk.stages import Done, Result, Stages
 from avatarkit.bulk.watch import Watcher
-from avatarkit.errors import AvatarKitError
+from avatarkit.errors import AvatarKitError, ClientClosed
 from avatarkit.task import AsyncTask
 
 _logger = logging.getLogger("avatarkit")
@@ -77,6 +77,7 @@ class LocalDriver:
         self._wake = asyncio.Event()
         self._failure: BaseException | None = None
         self._doubts = asyncio.Event()
+        self._background: tuple[asyncio.Task[None], ...] = ()
 
     def wake(self) -> None:
         """Something may have come to be due."""
@@ -93,6 +94,9 @@ class LocalDriver:
         """Until nothing moves any more, or :meth:`stop`."""
         watching = asyncio.create_task(self._watcher.run())
         reconciling = asyncio.create_task(self._reconciling())
+        self._background = (watching, reconciling)
+        for task in self._background:
+            task.add_done_callback(lambda _: self._wake.set())
         try:
             await self._resume()
             while not self._stopping:
@@ -128,6 +132,14 @@ class LocalDriver:
             await asyncio.wait_for(self._wake.wait(), max(seconds, 0.01))
 
     def _raise_failure(self) -> None:
+        if self._stages.client.closed:
+            raise ClientClosed(
+                "the client was closed while the run was going",
+                hint="Run it again with the same journal: it goes on.",
+            )
+        for task in self._background:
+            if task.done():
+                task.result()  # it never ends by itself: without it the run would wait for ever
         if self._failure is not None:
             raise self._failure
 

@@ -126,7 +126,7 @@ def _changed(run: str, again: Sequence[NewJob], seen: Mapping[str, bytes]) -> Mo
 _TAKE = f"""WITH picked AS MATERIALIZED (
         SELECT seq AS number FROM jobs WHERE run = :run AND state = :state AND due <= {{now}} {{active}}
         ORDER BY {{order}} LIMIT :most {{skip_locked}})
-    UPDATE jobs SET due = {{now}} + :seconds FROM picked WHERE jobs.seq = picked.number AND jobs.state = :state
+    UPDATE jobs SET due = {{now}} + :seconds FROM picked WHERE jobs.seq = picked.number AND jobs.state || '' = :state
     RETURNING {_PREFIXED}"""
 _ACTIVE = "AND EXISTS (SELECT 1 FROM runs WHERE id = :run AND state = 'active')"
 _TAKE_ANY = _TAKE.replace("{active}", "").replace("{order}", "due, seq")

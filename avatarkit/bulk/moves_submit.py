@@ -24,8 +24,9 @@ from avatarkit.bulk.records import Intent, Job, JobState, OpenAnswer, Opened, ti
 SLOT_WAIT = 1.0
 """Seconds after which somebody who found no slot may ask again: nobody knows when a task will end."""
 
+# "state || ''" keeps PostgreSQL, while it knows nothing of many new rows, from reading all that are in one state.
 _CHECK = """SELECT r.state, r.reason, j.state, j.attempt, r.budget, r.spent, r.reserved,
-    a.cool_until, a.running, a.most_running, a.cap, a.per_second, a.next_turn, {now}, r.account
+    a.cool_until, a.running, a.most_running, a.cap, a.per_second, a.next_turn, {now}, r.account, j.seq
     FROM runs AS r JOIN accounts AS a ON a.account = r.account LEFT JOIN jobs AS j ON j.run = r.id AND j.key = :key
     WHERE r.id = :run"""
 
@@ -44,7 +45,7 @@ _SET_ASIDE = """UPDATE runs SET reserved = reserved + :cost
 _INTEND = """UPDATE jobs SET state = 'intent', attempt = :attempt, ticket = :ticket, marker = :marker, owner = :owner,
         send_by = {now} + :send_seconds, reserved = :cost, charged = 0, told = 0, absent_at = NULL, doubted = 0,
         error = '{}', task_id = '', token = '', submitted_at = NULL, ended_at = NULL, looks = 0
-    WHERE run = :run AND key = :key AND state = 'new' AND attempt = :attempt - 1 RETURNING seq"""
+    WHERE seq = :seq AND state = 'new' AND attempt = :attempt - 1 RETURNING seq"""
 
 
 def open_intent(intent: Intent) -> Move[OpenAnswer]:
@@ -62,8 +63,7 @@ def open_intent(intent: Intent) -> Move[OpenAnswer]:
             yield (
                 _INTEND,
                 {
-                    "run": intent.run,
-                    "key": intent.key,
+                    "seq": rows[0][15],
                     "attempt": intent.attempt,
                     "ticket": to_text(ticket_to_json(intent.ticket)),
                     "marker": intent.ticket.marker,
@@ -112,7 +112,7 @@ def _turn(
 
 _ACCEPT = """UPDATE jobs SET state = 'running', task_id = :task_id, token = :token, submitted_at = {now},
         look_at = :look_at, due = :look_at, doubted = 0, absent_at = NULL, error = '{}', looks = 0
-    WHERE run = :run AND key = :key AND attempt = :attempt AND state = :state RETURNING seq"""
+    WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = :state RETURNING seq"""
 
 
 def accepted(run: str, key: str, attempt: int, *, task_id: str, token: str, look_at: float) -> Move[bool]:
@@ -152,7 +152,7 @@ _PUT_BACK = """UPDATE jobs SET state = 'new', reserved = 0, doubted = 0, absent_
 
 
 _POSTPONE = """UPDATE jobs SET not_before = :not_before, due = :not_before, error = :error, tries = tries + :tries
-    WHERE run = :run AND key = :key AND state = :state RETURNING seq"""
+    WHERE run = :run AND key = :key AND state || '' = :state RETURNING seq"""
 
 
 def put_back(
@@ -198,7 +198,7 @@ def doubt(run: str, key: str, attempt: int, *, error: Mapping[str, Any]) -> Move
     rows = yield (
         (
             "UPDATE jobs SET doubted = 1, error = :error"
-            " WHERE run = :run AND key = :key AND attempt = :attempt AND state = 'intent' RETURNING seq"
+            " WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = 'intent' RETURNING seq"
         ),
         {"run": run, "key": key, "attempt": attempt, "error": to_text(error)},
     )
@@ -220,7 +220,7 @@ def absent(run: str, key: str, attempt: int) -> Move[float]:
     rows = yield (
         (
             "UPDATE jobs SET absent_at = coalesce(absent_at, {now})"
-            " WHERE run = :run AND key = :key AND attempt = :attempt AND state = 'intent' RETURNING absent_at"
+            " WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = 'intent' RETURNING absent_at"
         ),
         {"run": run, "key": key, "attempt": attempt},
     )

@@ -223,10 +223,10 @@ class Stages:
 
         None when nothing is known that ends it.
         """
-        if isinstance(error, AuthenticationError):
-            return None
-        if error is not None:
+        if isinstance(error, NotFound):  # several times in a row, else the hub would go on
             return Look(key=job.key, attempt=job.attempt, state=JobState.FAILED, error=error_facts(error))
+        if error is not None:
+            return None  # it says nothing of this task: it is looked at again, here or in a later run
         snapshot = snapshot_of(task)
         if snapshot is None or not snapshot.status.terminal:
             return None

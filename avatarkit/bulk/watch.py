@@ -110,6 +110,8 @@ class Watcher:
         await self._told(looks)
 
     async def _unknown(self, job: Job, task: AsyncTask[Any], error: BaseException | None) -> None:
+        if self._stages.client.closed:
+            return
         if isinstance(error, AuthenticationError):
             await self._stages.stop(f"{type(error).__name__}: {error}")
         asyncio.get_running_loop().call_later(_PATIENCE, self._again, job, task)

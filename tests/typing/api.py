@@ -40,3 +40,67 @@ def blocking_side() -> None:
         assert_type(hifly.avatars.list(), avatarkit.Page[avatarkit.Avatar])
         for voice in hifly.voices.iterate(kind=2):
             assert_type(voice, avatarkit.Voice)
+
+
+class Gate:
+    """A gate of somebody's own."""
+
+    async def open(self, ticket: avatarkit.Ticket) -> float | None:
+        """Let everything out within a minute."""
+        return 60.0
+
+    async def settled(
+        self,
+        ticket: avatarkit.Ticket,
+        outcome: str,
+        *,
+        task_id: str,
+        token: str,
+        error: avatarkit.AvatarKitError | None,
+    ) -> None:
+        """Take no note."""
+
+
+REQUEST = avatarkit.VideoRequest(
+    avatar="a", voice="v", text="t", subtitles=avatarkit.Subtitle(), options={"kling": {"watermark": False}}
+)
+GATE: avatarkit.SubmissionGate = Gate()
+OPTIONS = avatarkit.CallOptions(timeout=60, gate=GATE)
+
+
+async def async_requests() -> None:
+    """One request for all vendors, one account or several, one video or many: the async face."""
+    async with avatarkit.AsyncHiFly(token="x") as hifly, avatarkit.AsyncKling("a", "b") as kling:
+        assert_type(hifly.capabilities, avatarkit.Capabilities)
+        assert_type(hifly.capabilities.can(REQUEST), bool)
+        assert_type(hifly.capabilities.lacks(REQUEST), list[str])
+        task = await hifly.generate(REQUEST, options=OPTIONS)
+        assert_type(task, avatarkit.AsyncTask[avatarkit.AsyncVideo])
+        assert_type(await task.wait(), avatarkit.AsyncVideo)
+        async with avatarkit.AsyncPool([hifly, kling], close_clients=False) as pool:
+            assert_type(pool.capabilities, tuple[avatarkit.Capabilities, ...])
+            pooled = await pool.generate(REQUEST, only={"hifly"}, options=OPTIONS)
+            assert_type(pooled, avatarkit.AsyncTask[avatarkit.AsyncVideo])
+        jobs = [("k1", REQUEST)]
+        outcomes = hifly.bulk(jobs, journal="run.db", out="videos", budget=100)
+        assert_type(outcomes, AsyncIterator[avatarkit.JobOutcome])
+        async for outcome in outcomes:
+            assert_type(outcome.ok, bool)
+            assert_type(outcome.file, str)
+            assert_type(outcome.cost, float | None)
+
+
+def blocking_requests() -> None:
+    """The same, blocking."""
+    with avatarkit.HiFly(token="x") as hifly, avatarkit.Kling("a", "b") as kling:
+        assert_type(hifly.capabilities, avatarkit.Capabilities)
+        task = hifly.generate(REQUEST, options=OPTIONS)
+        assert_type(task, avatarkit.Task[avatarkit.Video])
+        assert_type(task.wait(), avatarkit.Video)
+        with avatarkit.Pool([hifly, kling], close_clients=False) as pool:
+            assert_type(pool.capabilities, tuple[avatarkit.Capabilities, ...])
+            assert_type(pool.generate(REQUEST, only="kling"), avatarkit.Task[avatarkit.Video])
+        outcomes = hifly.bulk("jobs.csv", journal="run.db")
+        assert_type(outcomes, Iterator[avatarkit.JobOutcome])
+        for outcome in outcomes:
+            assert_type(outcome.seconds, float | None)

@@ -333,3 +333,54 @@ def test_a_budget_can_be_lifted(tmp_path: Path) -> None:
         assert states(await bulk.run(bulk.jobs(9), budget=float("inf"))) == {"done": 9}
 
     on("kling", tmp_path, main)
+
+
+def test_closing_the_client_in_the_middle_fails_no_job(tmp_path: Path) -> None:
+    """An error in the user's loop closes the client before the run: what runs is still running, and is fetched later."""
+
+    async def main(bulk: Bulk) -> None:
+        clock = bulk.client.clock
+        again = avatarkit.AsyncGuiji(
+            bulk.box.token,
+            bulk.box.secret,
+            base_url=bulk.box.base_url("guiji"),
+            wire=bulk.box.wire(),
+            clock=clock,
+            rate_limit=None,
+            max_running=20,
+        )
+        outcomes = bulk.client.bulk(bulk.jobs(40), journal=bulk.journal, out=bulk.out)
+        await anext(outcomes)
+        await bulk.client.aclose()
+        with pytest.raises(errors.AvatarKitError):
+            async for outcome in outcomes:
+                assert outcome.state is JobState.DONE
+        async with again:
+            rest = {o.key: o async for o in again.bulk(bulk.jobs(40), journal=bulk.journal, out=bulk.out)}
+        assert states(rest) == {"done": 40}
+        assert set(bulk.made().values()) == {1}
+
+    on("guiji", tmp_path, main)
+
+
+@pytest.mark.parametrize(
+    "where", ["avatarkit.bulk.watch.Watcher._tell", "avatarkit.bulk.stages.Stages.reconcile"]
+)
+def test_a_defect_behind_the_scenes_ends_the_run(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What looks at tasks, or at doubts, breaks: the run ends with that error and does not wait for ever."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    async def main(bulk: Bulk) -> None:
+        bulk.box.faults.add("POST */simpleCreate", "reset_after")
+        with monkeypatch.context() as patch:
+            patch.setattr(where, broken)
+            with pytest.raises(RuntimeError, match="a defect"):
+                await bulk.run(bulk.jobs(10))
+        assert states(await bulk.run(bulk.jobs(10))) == {"done": 10}
+        assert set(bulk.made().values()) == {1}
+
+    on("guiji", tmp_path, main)
