@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from avatarkit.transport.sources import Media
 
 
+_PRESENTERS = {(True, False, False): "avatar", (False, True, False): "image", (False, False, True): "video"}
+
+
 def _nothing(text: Any) -> Any:
     # An empty cell of a table is no value.
     if text is None:
@@ -62,14 +65,15 @@ class VideoRequest:
     @property
     def presenter(self) -> str:
         """``avatar``, ``image`` or ``video``: the one that was given, ``""`` when it is not exactly one."""
-        given = [name for name in ("avatar", "image", "video") if getattr(self, name) is not None]
-        return given[0] if len(given) == 1 else ""
+        given = (self.avatar is not None, self.image is not None, self.video is not None)
+        return _PRESENTERS.get(given, "")
 
     @property
     def speech(self) -> str:
         """``text`` or ``audio``: the one that was given, ``""`` when it is not exactly one."""
-        given = [name for name in ("text", "audio") if getattr(self, name) is not None]
-        return given[0] if len(given) == 1 else ""
+        if self.text is not None:
+            return "text" if self.audio is None else ""
+        return "audio" if self.audio is not None else ""
 
     @property
     def tongue(self) -> str:

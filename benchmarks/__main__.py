@@ -17,6 +17,7 @@ PROGRAMS = (
     "rounds",
     "bridge",
     "webhooks",
+    "ledger",
 )
 QUICK = ("throughput", "waiting", "imports", "codec", "rounds")  # those that know --quick
 

@@ -8,6 +8,7 @@ one loop in virtual time, behind real sockets; time passes only while a call is 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import avatarkit
 from avatarkit import _bridge, providers
 from avatarkit._bridge.call import Call, current
 from avatarkit._bridge.lease import Lease
+from avatarkit.client import AsyncClient, AsyncResource
 from avatarkit.testing import VirtualClock, VirtualTimeLoop
 
 EPOCH = 1_790_000_000.0
@@ -131,8 +133,11 @@ class BlockingSide(Side):
         return self._lease.run(function, *args)
 
     def client(self, provider: str, *credentials: str, **options: Any) -> Any:
-        name = providers.client_class(provider).__name__.removeprefix("Async")
-        return getattr(avatarkit, name)(*credentials, clock=self.clock, **options)
+        # Where it is generated, not where it is exported: a new folder is tried before anybody exports it.
+        original = providers.client_class(provider)
+        module = importlib.import_module(original.__module__.replace("avatarkit.", "avatarkit._sync.", 1))
+        twin = getattr(module, original.__name__.removeprefix("Async"))
+        return twin(*credentials, clock=self.clock, **options)
 
     def sandbox(self, **options: Any) -> Any:
         return avatarkit.Sandbox(clock=self.clock, **options)
@@ -276,7 +281,8 @@ class AsyncSide(Side):
         if type(value) in (tuple, list):
             return type(value)(self.wrap(item) for item in value)
         kind = type(value)
-        if kind.__name__.startswith("Async") and kind.__module__.startswith("avatarkit"):
+        ours = kind.__module__.startswith("avatarkit") or isinstance(value, AsyncClient | AsyncResource)
+        if ours and kind.__name__.startswith("Async"):
             return Plain(self, value)
         return _Method(self, value) if inspect.ismethod(value) else value
 

@@ -48,6 +48,7 @@ async def add_all(
     base: Path | None,
     preflight: bool,
     staging: bool,
+    priced: bool = False,
 ) -> int:
     """Read, plan and check every job and add it to the ledger; gives how many rows there were.
 
@@ -71,6 +72,7 @@ async def add_all(
             for use in each.uses
             for problem in problems[place_of(use)]
         ]
+        mistakes += [_unpriced(each.line) for each in planned if priced and each.jobs[-1].estimate is None]
         if planned and not mistakes:
             added = await ledger.add(run, [job for each in planned for job in each.jobs])
             mistakes += [_changed(key) for key in added.changed]
@@ -170,4 +172,12 @@ def _changed(key: str) -> Mistake:
         line=0,
         column="key",
         message=f"{key!r} is in the ledger with another content; give the changed job another key",
+    )
+
+
+def _unpriced(line: int) -> Mistake:
+    return Mistake(
+        line=line,
+        column="",
+        message="nobody publishes what this costs, so a budget cannot hold it; say default_cost (--default-cost)",
     )

@@ -6,17 +6,37 @@ import asyncio
 import math
 from collections import deque
 
-from avatarkit.bulk.gate import LATE
 from avatarkit.bulk.ledger import Ledger
+from avatarkit.bulk.records import Turns
 
-_MISSES = (
-    5  # answers in a row that may come late: a ledger that is slow all the time must not stop everything
-)
+LATE = 0.1
+"""Seconds by which a turn may be used late. Whoever was held up for longer takes another: others have theirs by now."""
+
 _AT_ONCE = 0.5  # seconds' worth of turns that are reserved at once, where as many requests wait
 
 
+class StoreTime:
+    """What the store's clock shows, by the loop's clock: never earlier than it really is, and a little later at most.
+
+    Each answer of the store bounds the difference of the two, for it was given between the question and now.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = -math.inf
+
+    def learn(self, shown: float, *, asked: float, answered: float) -> None:
+        """The store's clock showed *shown* at some moment from *asked* to *answered*."""
+        self._ahead = max(self._ahead, shown - answered)
+        # Not so much, since the answer was not given before the question: that clock was set back.
+        self._ahead = min(self._ahead, shown - asked)
+
+    def here(self, moment: float) -> float:
+        """When the store's clock shows *moment*, by the loop's clock."""
+        return moment - self._ahead
+
+
 class Turnstile:
-    """Awaited before every request of the account but gated submissions, which have a turn from their gate.
+    """Awaited before every request of the account, so that together they stay within its rate.
 
     Turns are reserved for those that wait and for nobody else, many at a time. A turn that was missed, because this
     process was frozen or busy, is not used: the others have gone on by then.
@@ -29,6 +49,7 @@ class Turnstile:
         self._account = account
         self._waiting: deque[asyncio.Future[float]] = deque()
         self._asking: asyncio.Task[None] | None = None
+        self._time = StoreTime()
         self._most = 1
 
     async def __call__(self) -> None:
@@ -52,7 +73,6 @@ class Turnstile:
 
     async def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
         """Reserve turns until nobody waits for one."""
-        misses = 0
         while self._living():
             asked = loop.time()
             many = min(len(self._waiting), self._most)
@@ -61,26 +81,27 @@ class Turnstile:
             except Exception as error:  # noqa: BLE001 - whoever waits gets it
                 self._refuse(error)
                 return
-            now = loop.time()
-            if not turns.every:
-                self._give([-math.inf] * len(self._waiting))
-            elif now - asked > LATE and misses < _MISSES:  # nobody knows when they were
-                misses += 1
+            if turns.every:
+                self._time.learn(turns.now, asked=asked, answered=loop.time())
+                self._give(turns, many, loop.time())
             else:
-                misses = 0
-                self._most = max(1, int(_AT_ONCE / turns.every))
-                self._give([now + turns.seconds + number * turns.every for number in range(many)])
+                self._let_all_go()
 
     def _living(self) -> bool:
         while self._waiting and self._waiting[0].done():
             self._waiting.popleft()
         return bool(self._waiting)
 
-    def _give(self, moments: list[float]) -> None:
-        for moment in moments:
-            if not self._living():
-                return
-            self._waiting.popleft().set_result(moment)
+    def _give(self, turns: Turns, many: int, now: float) -> None:
+        self._most = max(1, int(_AT_ONCE / turns.every))
+        for number in range(many):
+            turn = self._time.here(turns.first + number * turns.every)
+            if now - turn <= LATE and self._living():
+                self._waiting.popleft().set_result(turn)
+
+    def _let_all_go(self) -> None:
+        while self._living():
+            self._waiting.popleft().set_result(-math.inf)
 
     def _refuse(self, error: Exception) -> None:
         while self._living():

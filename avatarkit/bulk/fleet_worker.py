@@ -101,6 +101,7 @@ class FleetWorker:
             sink=sink,
             planner=Planner(self._run.settings.provider),
             owner=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}",
+            turns=False,
         )
         ending = asyncio.Event()  # ours: whoever gave *stop* may use it for more than this worker
         hands = Hands(stages, self._options, ending)

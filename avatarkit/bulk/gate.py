@@ -27,14 +27,7 @@ _logger = logging.getLogger("avatarkit")
 SEND_SECONDS = 30.0
 """How long after its intent was written a submission may go out."""
 
-AHEAD = 2.0
-"""How many seconds a submission waits for its turn among the account's requests, once its intent is written."""
-
-LATE = 0.1
-"""Seconds by which a turn may be used late. Whoever was held up for longer takes another: others have theirs by now."""
-
-_TURNS = 5  # turns that may be missed in a row: a ledger that is slow all the time must not stop everything
-
+_AGAIN = (0.5, 1.0, 2.0, 4.0, None)  # seconds between attempts to take an accepted task down
 _PAUSE = 2.0  # seconds before a submission that surely was not accepted is tried again, at least
 
 
@@ -70,6 +63,7 @@ class LedgerGate:
         cost: what is set aside for it.
         retries: how often a fault of the provider's may be answered with another submission.
         owner: who submits, for people.
+        turn: whether the ledger is asked for the submission's turn here, see :class:`Intent`.
 
     Attributes:
         opened: whether an intent was written.
@@ -78,12 +72,15 @@ class LedgerGate:
 
     """
 
-    def __init__(self, ledger: Ledger, job: Job, *, cost: float, retries: int, owner: str) -> None:
+    def __init__(
+        self, ledger: Ledger, job: Job, *, cost: float, retries: int, owner: str, turn: bool = True
+    ) -> None:
         self._ledger = ledger
         self._job = job
         self._cost = cost
         self._retries = retries
         self._owner = owner
+        self._turn = turn
         self.attempt = job.attempt
         self.opened = False
         self.outcome: Outcome | None = None
@@ -103,33 +100,14 @@ class LedgerGate:
                 send_seconds=SEND_SECONDS,
                 cost=self._cost,
                 owner=self._owner,
-                ahead=AHEAD,
+                turn=self._turn,
             )
         )
         if answer.opened is not Opened.YES:
             raise NotNow(answer)
         self.attempt += 1
         self.opened = True
-        await self._in_turn(ticket.account, answer.seconds, began)
         return SEND_SECONDS - (loop.time() - began)
-
-    async def _in_turn(self, account: str, seconds: float, asked: float) -> None:
-        """Wait for the turn, and for another when something held this process up beyond it."""
-        loop = asyncio.get_running_loop()
-        ends = asked + SEND_SECONDS  # nothing goes out after that
-        for _ in range(_TURNS):
-            turn = loop.time() + seconds
-            if seconds:
-                await asyncio.sleep(seconds)
-            # When the ledger took long to answer, nobody knows when the turn was.
-            late = turn - seconds - asked > LATE or loop.time() - turn > LATE
-            asked = loop.time()
-            if not late or asked >= ends:
-                return
-            turns = await self._ledger.turns(account, 1)
-            if not turns.every:
-                return
-            seconds = turns.seconds
 
     async def settled(
         self, ticket: Ticket, outcome: str, *, task_id: str, token: str, error: AvatarKitError | None
@@ -151,10 +129,7 @@ class LedgerGate:
 
     async def _accepted(self, task_id: str, token: str) -> None:
         self.token, self.task_id = token, task_id
-        now = self.accepted_at = await self._ledger.now()
-        taken = await self._ledger.accepted(
-            self._job.run, self._job.key, self.attempt, task_id=task_id, token=token, look_at=now
-        )
+        taken = await self._take_down(task_id, token)
         if not taken:
             # Somebody resolved the intent while its answer was on the way: two tasks may exist. Say so, lose neither.
             _logger.error(
@@ -168,6 +143,21 @@ class LedgerGate:
                 f"orphan:{self._job.run}:{self._job.key}:{self.attempt}",
                 {"token": token},
             )
+
+    async def _take_down(self, task_id: str, token: str) -> bool:
+        """Tell the ledger of the accepted task; a ledger in trouble is asked again, for this must not be forgotten."""
+        for pause in _AGAIN:
+            try:
+                now = self.accepted_at = await self._ledger.now()
+                return await self._ledger.accepted(
+                    self._job.run, self._job.key, self.attempt, task_id=task_id, token=token, look_at=now
+                )
+            except AvatarKitError as error:
+                if pause is None:
+                    raise
+                _logger.warning("task %s was accepted, and could not be taken down yet: %s", task_id, error)
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
 
     async def _try_later(
         self, ticket: Ticket, error: AvatarKitError | None, facts: Mapping[str, Any]

@@ -73,7 +73,8 @@ class Ledger(Protocol):
         """Hand out jobs in *state* that are due and not handed out, for *seconds*; oldest first.
 
         New ones are due from ``not_before``, running ones from ``look_at``. Handing out is a convenience, no lock: a
-        job that was handed out and not touched is handed out again later.
+        job that was handed out and not touched is handed out again later. New ones of a run that is not active are
+        neither handed out nor due; of running ones, who has waited longest comes first.
         """
         ...
 
@@ -99,13 +100,14 @@ class Ledger(Protocol):
         """Where the run's jobs are."""
         ...
 
+    async def dearest(self, run: str) -> float:
+        """The most that one of the run's videos was seen to cost; 0 when nothing is known."""
+        ...
+
     # -- a submission
 
     async def open_intent(self, intent: Intent) -> OpenAnswer:
-        """Take a slot and a turn of the account, set the cost aside and go from new to intent: all or nothing.
-
-        The turn may be up to ``intent.ahead`` seconds ahead; the answer tells how many.
-        """
+        """Take a slot and a turn of the account, set the cost aside and go from new to intent: all or nothing."""
         ...
 
     async def accepted(
@@ -147,7 +149,10 @@ class Ledger(Protocol):
     async def fail(
         self, run: str, key: str, attempt: int, *, error: Mapping[str, Any], cost: float | None = None
     ) -> bool:
-        """From any state that is not final to failed; what needs it fails with it. Slot and money are given back."""
+        """From any state that is not final to failed; what needs it fails with it. Slot and money are given back.
+
+        What a ready job cost stays spent: its task ended well.
+        """
         ...
 
     # -- afterwards
@@ -193,15 +198,18 @@ class Ledger(Protocol):
         ...
 
     async def resend(self, run: str, keys: Sequence[str]) -> int:
-        """From held or failed to new, at the user's word; gives how many."""
+        """From held or failed to new, at the user's word; gives how many came back, dependants counted.
+
+        A part brings back what failed because of it; a job that failed because of a part asks for that part.
+        """
         ...
 
     async def abandon(self, run: str, keys: Sequence[str]) -> int:
-        """From held to abandoned, at the user's word; gives how many."""
+        """From held to abandoned, at the user's word; gives how many. What needs it fails; its money is given back."""
         ...
 
     async def cancel(self, run: str, keys: Sequence[str]) -> int:
-        """From blocked or new to cancelled; gives how many."""
+        """From blocked or new to cancelled, and what needs it too; gives how many, dependants counted."""
         ...
 
     # -- what is shared
@@ -217,9 +225,9 @@ class Ledger(Protocol):
         ...
 
     async def turns(self, account: str, many: int) -> Turns:
-        """Reserve the next *many* turns of the account's rate, for requests other than submissions.
+        """Reserve the next *many* turns of the account's rate, where several processes share it.
 
-        Submissions get theirs from :meth:`open_intent`; all come out of one sequence of evenly spaced turns.
+        They come out of the one sequence of evenly spaced turns that :meth:`open_intent` takes from, too.
         """
         ...
 

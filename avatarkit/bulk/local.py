@@ -115,6 +115,7 @@ class LocalDriver:
                 task.cancel()
             await asyncio.gather(watching, reconciling, return_exceptions=True)
             await self._drain()
+            await self._stages.take_down_rest()
 
     async def _resume(self) -> None:
         """Go on with what an earlier process left."""

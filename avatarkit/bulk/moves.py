@@ -14,6 +14,7 @@ account, run, jobs, so that two workers never wait for each other in a circle.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -39,8 +40,8 @@ class Again(Exception):
 
 
 def to_micros(amount: float | None) -> int | None:
-    """Money as a ledger keeps it."""
-    return None if amount is None else round(amount * _MILLION)
+    """Money as a ledger keeps it; without a bound is the same as not told."""
+    return None if amount is None or not math.isfinite(amount) else round(amount * _MILLION)
 
 
 def from_micros(amount: int | None) -> float | None:

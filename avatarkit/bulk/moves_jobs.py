@@ -11,6 +11,7 @@ from avatarkit.bulk.moves import (
     COLUMNS,
     LOCK_RUN,
     Move,
+    from_micros,
     names,
     pieces,
     to_job,
@@ -226,3 +227,9 @@ def retract(run: str, since: float) -> Move[None]:
     params = {"run": run, "since": since}
     yield f"DELETE FROM needs WHERE job IN (SELECT seq FROM jobs WHERE {_ADDED})", params
     yield f"DELETE FROM jobs WHERE {_ADDED}", params
+
+
+def dearest(run: str) -> Move[float]:
+    """The most that one of the run's videos was seen to cost."""
+    rows = yield "SELECT max(cost) FROM jobs WHERE run = :run AND part = 0", {"run": run}
+    return from_micros(rows[0][0]) or 0.0

@@ -138,18 +138,20 @@ def set_limits(
             )
 
 
-# As with submissions (``moves_submit``), a turn that nobody took in time is not made up for, but for a tenth.
+# As with submissions (``moves_submit``), what nobody took in time is not made up for, but for a tenth of a turn. The
+# first is a little ahead, so that the answer is there in time.
 _TURNS = """UPDATE accounts SET next_turn = CASE
-        WHEN next_turn > {now} - 0.1 / per_second THEN next_turn ELSE {now} - 0.1 / per_second END
-        + :many / per_second
+        WHEN next_turn > {now} + :ahead - 0.1 / per_second THEN next_turn
+        ELSE {now} + :ahead - 0.1 / per_second END + :many / per_second
     WHERE account = :account AND per_second IS NOT NULL
-    RETURNING next_turn - :many / per_second - {now}, 1.0 / per_second"""
+    RETURNING {now}, next_turn - :many / per_second, 1.0 / per_second"""
+_AHEAD = 0.05
 
 
 def turns(account: str, many: int) -> Move[Turns]:
     """Reserve turns; without a rate they are free."""
-    rows = yield _TURNS, {"account": account, "many": float(max(1, many))}
-    return Turns(seconds=max(0.0, rows[0][0]), every=rows[0][1]) if rows else Turns()
+    rows = yield _TURNS, {"account": account, "many": float(max(1, many)), "ahead": _AHEAD}
+    return Turns(now=rows[0][0], first=rows[0][1], every=rows[0][2]) if rows else Turns()
 
 
 def too_many(account: str, seconds: float) -> Move[None]:

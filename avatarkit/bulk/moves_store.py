@@ -66,6 +66,10 @@ class MovesLedger(abc.ABC):
         """Take back what was added since then and was not touched yet."""
         await self.change(partial(moves_jobs.retract, run, since))
 
+    async def dearest(self, run: str) -> float:
+        """The most that one of the run's videos was seen to cost; 0 when nothing is known."""
+        return await self.read(partial(moves_jobs.dearest, run))
+
     async def take(self, run: str, state: JobState, most: int, *, seconds: float) -> list[Job]:
         """Hand out jobs that are due, for *seconds*."""
         return await self.change(partial(moves_jobs.take, run, state, most, seconds=seconds))

@@ -32,12 +32,11 @@ _CHECK = """SELECT r.state, r.reason, j.state, j.attempt, r.budget, r.spent, r.r
 
 # A turn taken a little late lets the next come a little early: at most a tenth, or the rate would never be reached.
 _TAKE_SLOT = """UPDATE accounts SET running = running + 1, next_turn = CASE
-        WHEN per_second IS NULL THEN next_turn
+        WHEN per_second IS NULL OR :turn = 0 THEN next_turn
         WHEN next_turn > {now} - 0.1 / per_second THEN next_turn + 1.0 / per_second
         ELSE {now} + 0.9 / per_second END
-    WHERE account = :account AND cool_until <= {now} AND (per_second IS NULL OR next_turn <= {now} + :ahead)
-        AND (most_running IS NULL OR running < most_running) AND (cap IS NULL OR running < cap)
-    RETURNING CASE WHEN per_second IS NULL THEN 0.0 ELSE next_turn - 1.0 / per_second - {now} END"""
+    WHERE account = :account AND cool_until <= {now} AND (:turn = 0 OR per_second IS NULL OR next_turn <= {now})
+        AND (most_running IS NULL OR running < most_running) AND (cap IS NULL OR running < cap) RETURNING running"""
 
 _SET_ASIDE = """UPDATE runs SET reserved = reserved + :cost
     WHERE id = :run AND state = 'active' AND (budget IS NULL OR spent + reserved + :cost <= budget) RETURNING id"""
@@ -55,8 +54,7 @@ def open_intent(intent: Intent) -> Move[OpenAnswer]:
     answer = _answer(rows[0], intent, cost) if rows else OpenAnswer(Opened.STOPPED, 0.0, "no such run")
     if answer.opened is not Opened.YES:
         return answer
-    turn = yield _TAKE_SLOT, {"account": rows[0][14], "ahead": float(intent.ahead)}
-    changed(turn)
+    changed((yield _TAKE_SLOT, {"account": rows[0][14], "turn": int(intent.turn)}))
     changed((yield _SET_ASIDE, {"run": intent.run, "cost": cost}))
     changed(
         (
@@ -74,7 +72,7 @@ def open_intent(intent: Intent) -> Move[OpenAnswer]:
             )
         )
     )
-    return OpenAnswer(Opened.YES, max(0.0, float(turn[0][0])))
+    return answer
 
 
 def _answer(row: tuple[Any, ...], intent: Intent, cost: int) -> OpenAnswer:
@@ -87,7 +85,7 @@ def _answer(row: tuple[Any, ...], intent: Intent, cost: int) -> OpenAnswer:
     if budget is not None and spent + reserved + cost > budget:
         left = from_micros(max(0, budget - spent - reserved))
         return OpenAnswer(Opened.BUDGET, 0.0, f"it costs {from_micros(cost):g}, and {left:g} are left")
-    return _turn(*row[7:14], intent.ahead)
+    return _turn(*row[7:14], wanted=intent.turn)
 
 
 def _turn(
@@ -98,14 +96,15 @@ def _turn(
     per_second: float | None,
     next_turn: float,
     now: float,
-    ahead: float,
+    *,
+    wanted: bool,
 ) -> OpenAnswer:
     if cool_until > now:
         return OpenAnswer(Opened.WAIT, cool_until - now, "the provider said: too many running")
     most = min((each for each in (most_running, cap) if each is not None), default=None)
     if most is not None and running >= most:
         return OpenAnswer(Opened.WAIT, SLOT_WAIT, f"{running} tasks run, and no more than {most} may")
-    if per_second is not None and next_turn > now + ahead:
+    if wanted and per_second is not None and next_turn > now:
         return OpenAnswer(Opened.WAIT, next_turn - now, f"{per_second:g} submissions a second")
     return OpenAnswer(Opened.YES)
 

@@ -157,7 +157,8 @@ class Job:
     """A job as the ledger knows it.
 
     Attributes:
-        attempt: submissions that may have reached the provider, this one included while state is ``intent``.
+        attempt: submissions begun, this one included while state is ``intent``; no number is used twice, also not for
+            one that was put back, so that a late answer to it cannot pass for the next one's.
         tries: submissions that ended by the provider's fault and were made again.
         marker: what the latest submission was sent with: external id, title, name.
         ticket: all about the latest submission, for reconciling.
@@ -213,7 +214,7 @@ class Intent:
         send_seconds: how long it may take to go out.
         cost: what is set aside for it.
         owner: who sends it, for people.
-        ahead: how many seconds it is willing to wait for its turn once the intent is written.
+        turn: whether it gets its turn of the account's rate here; a fleet's requests all have theirs from ``turns``.
 
     """
 
@@ -224,7 +225,7 @@ class Intent:
     send_seconds: float
     cost: float = 0.0
     owner: str = ""
-    ahead: float = 0.0
+    turn: bool = True
 
 
 class Opened(enum.StrEnum):
@@ -243,10 +244,7 @@ class Opened(enum.StrEnum):
 
 @attrs.frozen
 class OpenAnswer:
-    """The answer to opening an intent; *seconds* to wait, and why, for people.
-
-    With ``YES`` they are the seconds until the turn that it got, never more than :attr:`Intent.ahead`.
-    """
+    """The answer to opening an intent; *seconds* to wait, and why, for people."""
 
     opened: Opened
     seconds: float = 0.0
@@ -315,15 +313,17 @@ class AccountLimits:
 
 @attrs.frozen(kw_only=True)
 class Turns:
-    """Moments at which an account's requests may go out; who comes late for one needs another.
+    """Moments at which an account's requests may go out; who comes late for one needs another. By the store's clock.
 
     Attributes:
-        seconds: until the first.
-        every: from one to the next; 0: the account has no rate here.
+        now: when they were reserved.
+        first: the first of them.
+        every: seconds from one to the next; 0: the account has no rate here.
 
     """
 
-    seconds: float = 0.0
+    now: float = 0.0
+    first: float = 0.0
     every: float = 0.0
 
 

@@ -24,7 +24,7 @@ from avatarkit.bulk.local import Concurrency, LocalDriver
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.bulk.output import Output
 from avatarkit.bulk.planning import Planner
-from avatarkit.bulk.records import Job, JobState, Run, RunSettings
+from avatarkit.bulk.records import Job, JobState, Run, RunSettings, RunState
 from avatarkit.bulk.stages import Sink, Stages
 from avatarkit.errors import AvatarKitError
 from avatarkit.transport.clock import in_thread
@@ -160,6 +160,7 @@ class BulkRun:
         self._told: set[str] = set()
         self._driver: LocalDriver | None = None
         self._stop = False
+        self._dearest = 0.0
         self.ledger: Ledger | None = None
         self.run: Run | None = None
 
@@ -242,6 +243,7 @@ class BulkRun:
                 base=base,
                 preflight=self._client.preflight,
                 staging=self._client.has_staging,
+                priced=self.run.settings.budget is not None and not self.run.settings.default_cost,
             )
             digest = await in_thread(digest_of, self._jobs)
             if digest:
@@ -271,6 +273,7 @@ class BulkRun:
         async for outcome in self._ended(earlier=True):
             yield outcome
         sink = self._sink if self._sink is not None else Output.of(self.run.settings)
+        self._dearest = await self.ledger.dearest(self.run.id)
         driver = self._driver = self._make_driver(self.ledger, self.run, sink)
         if self._stop:
             driver.stop()
@@ -281,6 +284,9 @@ class BulkRun:
             await running
             async for outcome in self._ended(earlier=False):
                 yield outcome
+            if not self._stop:
+                async for outcome in self._left():
+                    yield outcome
         finally:
             driver.stop()
             if not running.done():
@@ -310,6 +316,7 @@ class BulkRun:
             run=run,
             sink=sink,
             planner=Planner(run.settings.provider),
+            dearest=self._dearest,
             owner=f"{socket.gethostname()}:{os.getpid()}",
         )
         concurrency = Concurrency(submits=self.options.submits, downloads=self.options.downloads)
@@ -319,6 +326,21 @@ class BulkRun:
         if job.key not in self._told:
             self._told.add(job.key)
             await self._queue.put(outcome_of(job, self._out))
+
+    async def _left(self) -> AsyncIterator[JobOutcome]:
+        """Jobs that nothing was done for: the run stopped, or what they need is held."""
+        assert self.ledger is not None
+        assert self.run is not None
+        run = await self.ledger.get_run(self.run.id)
+        stopped = run is not None and run.state is not RunState.ACTIVE
+        why = {"type": "Stopped", "message": run.reason} if run is not None and stopped else {}
+        after = 0
+        while jobs := await self.ledger.select(self.run.id, (JobState.NEW, JobState.BLOCKED), after=after):
+            after = jobs[-1].seq
+            for job in jobs:
+                if not job.part:
+                    error = why or {"type": "PartHeld", "message": "a part that it needs is held or not done"}
+                    yield attrs.evolve(outcome_of(job, self._out), error=error)
 
     async def _ended(self, *, earlier: bool) -> AsyncIterator[JobOutcome]:
         """Jobs that are over and were not told of: of an earlier process, or ended with a part that they needed."""

@@ -67,8 +67,9 @@ class FileLock:
     """An operating system's lock on a file beside the ledger: one process at a time. It ends with its process."""
 
     def __init__(self, path: Path) -> None:
-        beside = path.with_name(path.name + ".lock")
-        self._file = os.open(beside, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        self._path = path.with_name(path.name + ".lock")
+        self._new = not self._path.exists()
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         try:
             self._lock()
         except OSError:
@@ -92,11 +93,16 @@ class FileLock:
         else:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def release(self) -> None:
-        """Let others have it; again does nothing."""
+    def release(self, *, remove: bool = False) -> None:
+        """Let others have it; again does nothing. *remove*: there is no ledger, so the lock's file goes if it was new.
+
+        Else it stays: whoever comes by the same name must find the same file.
+        """
         if self._file >= 0:
-            # The file stays: whoever waits for it with the same name must find the same file.
             os.ftruncate(self._file, 0)
+            if remove and self._new:
+                with contextlib.suppress(OSError):  # Windows keeps what is open
+                    self._path.unlink()
             os.close(self._file)
             self._file = -1
 
@@ -123,8 +129,8 @@ def network_kind(path: Path, mounts: Path = _MOUNTS) -> str:
     return kind if _NETWORK.fullmatch(kind) else ""
 
 
-def _check(path: Path) -> None:
-    """Raise ConfigurationError unless *path* can become a ledger or looks like one. Changes nothing."""
+def _check_place(path: Path) -> None:
+    """Raise ConfigurationError where no ledger can be kept."""
     if sqlite3.sqlite_version_info < _OLDEST:
         raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old; 3.35 or newer is needed")
     if not path.parent.is_dir():
@@ -134,6 +140,13 @@ def _check(path: Path) -> None:
             f"{path} is on a network file system ({kind}), where SQLite loses data",
             hint="Put the ledger on a local disk, or use one in PostgreSQL.",
         )
+
+
+def _check_file(path: Path) -> None:
+    """Raise ConfigurationError unless *path* can become a ledger or looks like one. Changes nothing.
+
+    Only with the lock in hand: to close a file that SQLite has open too takes away this process's own locks on it.
+    """
     if not path.exists() or (path.is_file() and path.stat().st_size == 0):
         return
     if not path.is_file():
@@ -173,11 +186,16 @@ def open_file(name: str | os.PathLike[str], now: float) -> Opened:
     Raises ConfigurationError when it is in use, not ours, newer, damaged, or in a place where it cannot be kept.
     """
     path = Path(os.path.realpath(name))
-    _check(path)
+    _check_place(path)
     try:
         lock = FileLock(path)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be locked: {error.strerror}") from None
+    try:
+        _check_file(path)
+    except ConfigurationError:
+        lock.release(remove=True)
+        raise
     connections: list[sqlite3.Connection] = []
     try:
         with contextlib.suppress(FileExistsError):  # its journal gets the same mode from SQLite
@@ -212,7 +230,9 @@ def _connect(path: Path, opened: list[sqlite3.Connection]) -> sqlite3.Connection
     if sys.platform == "darwin":  # where fsync does not reach the disk
         connection.execute("PRAGMA fullfsync = 1")
         connection.execute("PRAGMA checkpoint_fullfsync = 1")
-    connection.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: pages that change often are copied less often
+    connection.execute(
+        "PRAGMA wal_autocheckpoint = 4000"
+    )  # 16 MB: pages that change often are copied less often
     connection.execute("PRAGMA cache_size = -16384")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     connection.execute("PRAGMA temp_store = MEMORY")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +34,7 @@ from avatarkit.errors import (
     UnsupportedOperation,
 )
 from avatarkit.models import FailureReason, Finding, Kind
+from avatarkit.protocol.outcome import Outcome
 from avatarkit.protocol.plan import Step
 from avatarkit.settings import CallOptions
 from avatarkit.task import AsyncTask, snapshot_of
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("avatarkit")
 _STOPPING = (InsufficientCredits, AuthenticationError, EntitlementError)
-_COLLECT_TRIES = 8
+_UPLOAD_TRIES = 40  # about six hours
+_RESULT_KEPT = 25 * 3600.0  # seconds for which a finished task's result is asked for, whatever goes wrong
 _RETRY = 5.0  # seconds before what failed on this side is tried again; doubles
 _LONGEST_RETRY = 600.0
 _ABSENT_APART = 30.0  # seconds between two looks that have to agree that a submission made nothing
@@ -102,8 +105,10 @@ class Stages:
 
     Attributes:
         owner: who does it, for people.
+        turns: whether submissions get their turn of the account's rate with their intent.
         stopped: why the run submits no more, as far as these stages found out.
         dearest: the most that a video was seen to cost.
+        unrecorded: tokens of accepted tasks that the ledger could not take down, by key and attempt.
     """
 
     client: AsyncClient
@@ -112,8 +117,10 @@ class Stages:
     sink: Sink
     planner: Planner
     owner: str = ""
+    turns: bool = True
     stopped: str = ""
     dearest: float = 0.0
+    unrecorded: dict[tuple[str, int], str] = attrs.field(factory=dict)
 
     # -- submit
 
@@ -123,7 +130,9 @@ class Stages:
             return Result(Done.MOVED)
         settings = self.run.settings
         cost = job.estimate if job.estimate is not None else self._usual_cost()
-        gate = LedgerGate(self.ledger, job, cost=cost, retries=settings.retries, owner=self.owner)
+        gate = LedgerGate(
+            self.ledger, job, cost=cost, retries=settings.retries, owner=self.owner, turn=self.turns
+        )
         try:
             needs = not job.part and part_keys(job.spec)
             parts = await self.ledger.parts_of(job.run, job.key) if needs else {}
@@ -164,6 +173,11 @@ class Stages:
 
     async def _not_submitted(self, job: Job, gate: LedgerGate, error: AvatarKitError) -> Result:
         """The ledger knows already what became of a request that went out; here is what it means for the run."""
+        if gate.token and gate.outcome is Outcome.ACCEPTED:
+            # Paid for, and the ledger could not take it down: this process must not forget it.
+            self.unrecorded[job.key, gate.attempt] = gate.token
+            _logger.error("job %s was accepted, not taken down; go on with the token %s", job.key, gate.token)
+            return Result(Done.MOVED)
         if isinstance(error, _STOPPING):
             await self.stop(f"{type(error).__name__}: {error}")
             return Result(Done.STOPPED)
@@ -182,13 +196,20 @@ class Stages:
         return await self._postpone(job, JobState.NEW, facts)
 
     async def _postpone(self, job: Job, state: JobState, facts: Mapping[str, Any]) -> Result:
-        if job.tries >= max(self.run.settings.retries, _COLLECT_TRIES):
+        """Try again later what failed on this side or on the way: a trouble of ours ends no job that was paid for."""
+        now = await self.ledger.now()
+        if state is JobState.READY:
+            age = now - job.ended_at if job.ended_at is not None else 0.0
+            over, pause = age > _RESULT_KEPT, min(max(_RETRY, age / 4), _LONGEST_RETRY)
+        else:
+            over, pause = job.tries >= _UPLOAD_TRIES, min(_RETRY * 2.0**job.tries, _LONGEST_RETRY)
+        if over:
             await self.ledger.fail(job.run, job.key, job.attempt, error=facts)
             await self._stop_after_failures()
             return Result(Done.MOVED)
-        pause = min(_RETRY * 2.0**job.tries, _LONGEST_RETRY)
-        now = await self.ledger.now()
-        await self.ledger.postpone(job.run, job.key, state, not_before=now + pause, error=facts, counts=True)
+        await self.ledger.postpone(
+            job.run, job.key, state, not_before=now + pause, error=facts, counts=state is JobState.NEW
+        )
         return Result(Done.MOVED)
 
     async def _answered(self, job: Job, gate: LedgerGate, step: Step, answer: Any) -> None:
@@ -278,7 +299,7 @@ class Stages:
                 result: Mapping[str, Any] = {"id": artifact.id, "kind": task.kind.value}
             else:
                 row = row_of(row_bytes(job.spec))
-                result = await self.sink.put(artifact, job, row)
+                result = self._located(await self.sink.put(artifact, job, row))
         except TaskFailed as failed:
             await self.ledger.fail(job.run, job.key, job.attempt, error=error_facts(failed))
             return Result(Done.MOVED)
@@ -293,10 +314,19 @@ class Stages:
         over = attrs.evolve(job, state=JobState.DONE, result=result, cost=cost)
         return Result(Done.MOVED, over=over)
 
+    def _located(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """*result* with where the file lies, whatever folder a later start of the run is given."""
+        name = result.get("file")
+        if result.get("location") or not name:
+            return result
+        return {**result, "location": os.path.join(os.path.abspath(self.run.settings.out), name)}  # noqa: PTH100, PTH118
+
     # -- reconcile
 
     async def reconcile(self, job: Job) -> JobState:
         """Find out what became of an intent whose outcome is not known; gives the state it has now. Free."""
+        if token := self.unrecorded.get((job.key, job.attempt)):
+            return await self._adopt(job, token)
         ticket = job.ticket
         if ticket is None:
             return await self._hold(job, "nothing is known of what was sent")
@@ -324,6 +354,16 @@ class Stages:
         now = await self.ledger.now()
         await self.ledger.adopt(job.run, job.key, job.attempt, task_id=task.id, token=token, look_at=now)
         return JobState.RUNNING
+
+    async def take_down_rest(self) -> None:
+        """At the end of a run: tell the ledger, if it can be told by now, of accepted tasks that it does not know."""
+        for (key, attempt), token in self.unrecorded.items():
+            try:
+                now = await self.ledger.now()
+                task_id = self.client.task(token).id
+                await self.ledger.adopt(self.run.id, key, attempt, task_id=task_id, token=token, look_at=now)
+            except AvatarKitError as error:
+                _logger.error("job %s: %s; its task goes on with the token %s", key, error, token)
 
     async def _absent(self, job: Job, explanation: str) -> JobState:
         now = await self.ledger.now()

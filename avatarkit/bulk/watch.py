@@ -21,6 +21,9 @@ from avatarkit.task import AsyncTask, end_of
 _logger = logging.getLogger("avatarkit")
 _MOST = 500  # looks told at once
 _PATIENCE = 30.0  # seconds until a task that the provider would not show is asked for again
+_REFUSED_FOR = (
+    1200.0  # seconds of refused credentials after which a run ends; its jobs run on, for a later one
+)
 
 Ended = tuple[Job, AsyncTask[Any], BaseException | None]
 
@@ -45,6 +48,7 @@ class Watcher:
         self._futures: dict[str, asyncio.Future[bool]] = {}
         self._wake = asyncio.Event()
         self._busy = False
+        self._refused_since: float | None = None
 
     def __len__(self) -> int:
         return len(self._futures)
@@ -91,30 +95,37 @@ class Watcher:
 
     async def _tell(self, ended: list[Ended]) -> None:
         looks: list[tuple[Job, AsyncTask[Any], Look]] = []
-        for job, task, error in ended:
-            look = await self._stages.look_of(job, task, error)
-            if look is not None:
-                looks.append((job, task, look))
-            else:
-                await self._unknown(job, task, error)
-        if not looks:
-            return
         try:
-            await self._stages.settle([look for _, _, look in looks])
+            for job, task, error in ended:
+                look = await self._stages.look_of(job, task, error)
+                if look is not None:
+                    looks.append((job, task, look))
+                else:
+                    await self._unknown(job, task, error)
+            if looks:
+                await self._stages.settle([look for _, _, look in looks])
+                self._refused_since = None
+        except AuthenticationError:
+            raise  # for so long that the run must end
         except AvatarKitError as error:
             # The ledger's trouble (a full disk, a database that is away) must not lose what was seen.
             _logger.warning("what was seen could not be written down, and will be again: %s", error)
             self._ended.extend(ended)
             asyncio.get_running_loop().call_later(5.0, self._wake.set)
             return
-        await self._told(looks)
+        if looks:
+            await self._told(looks)
 
     async def _unknown(self, job: Job, task: AsyncTask[Any], error: BaseException | None) -> None:
         if self._stages.client.closed:
             return
+        loop = asyncio.get_running_loop()
         if isinstance(error, AuthenticationError):
             await self._stages.stop(f"{type(error).__name__}: {error}")
-        asyncio.get_running_loop().call_later(_PATIENCE, self._again, job, task)
+            self._refused_since = self._refused_since or loop.time()
+            if loop.time() - self._refused_since > _REFUSED_FOR:
+                raise error
+        loop.call_later(_PATIENCE, self._again, job, task)
 
     def _again(self, job: Job, task: AsyncTask[Any]) -> None:
         if job.key not in self._futures and not self._stages.client.closed:

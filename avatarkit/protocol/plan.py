@@ -120,7 +120,7 @@ class Capabilities:
     def route(self, presenter: str, speech: str) -> Route | None:
         """The way from this presenter and speech to a video, or None."""
         for route in self.routes:
-            if (route.presenter, route.speech) == (presenter, speech):
+            if route.presenter == presenter and route.speech == speech:
                 return route
         return None
 
@@ -161,7 +161,8 @@ def settle_route(
 
     """
     request.check()
-    lacks = capabilities.lacks(request)
+    route = capabilities.route(request.presenter, request.speech)
+    lacks = capabilities.lacks(request) if route is None else route.lacks(request)
     if lacks:
         able = [other for other in others if other.provider != capabilities.provider and other.can(request)]
         raise UnsupportedOperation(
@@ -169,7 +170,6 @@ def settle_route(
             providers=[other.provider for other in able],
             hint=f"These can: {', '.join(other.title for other in able)}." if able else "",
         )
-    route = capabilities.route(request.presenter, request.speech)
     assert route is not None
     given = request.options.get(capabilities.provider, {})
     options = {name: value for name, value in given.items() if value is not None}

@@ -1,10 +1,7 @@
-"""Finds every provider that can be played: each folder below ``avatarkit/providers`` with a ``fake.py``."""
+"""Finds every provider that can be played: each of the registry that has a ``fake.py``."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import pkgutil
 import re
 from collections.abc import Callable
 
@@ -13,13 +10,16 @@ from avatarkit.protocol.fakewire import Fake
 
 
 def find_fakes() -> dict[str, Fake]:
-    """The fakes by provider name. A ``fake.py`` offers its fake as ``FAKE``."""
-    package = importlib.import_module("avatarkit.providers")
+    """The fakes by provider name. A ``fake.py`` offers its fake as ``FAKE``; a provider without one is not played."""
     found: dict[str, Fake] = {}
-    for module in pkgutil.iter_modules(package.__path__, "avatarkit.providers."):
-        if module.ispkg and importlib.util.find_spec(f"{module.name}.fake") is not None:
-            fake: Fake = importlib.import_module(f"{module.name}.fake").FAKE
-            found[fake.name] = fake
+    for name in providers.names():
+        try:
+            fake: Fake = providers.part(name, "fake").FAKE
+        except ModuleNotFoundError as error:
+            if (error.name or "").rpartition(".")[2] != "fake":
+                raise  # it has one, which needs something that is not installed
+            continue
+        found[fake.name] = fake
     return found
 
 

@@ -108,8 +108,8 @@ class Driver:
         elif seconds is not None and seconds < (timeout.total or seconds):
             timeout = attrs.evolve(timeout, total=seconds)
         path = f"{endpoint.path}?{query}" if query else endpoint.path
-        if self._account.turnstile is not None and options.gate is None:
-            await self._account.turnstile()  # a gate has the turn of its submission itself
+        if self._account.turnstile is not None:
+            await self._account.turnstile()
         observed = bool(self._account.hooks) or self._account.log_requests
         began = self._account.clock.monotonic() if observed else 0.0
         try:

@@ -38,7 +38,7 @@ IMAGE, SOUND = "https://example.com/face.jpg", "https://example.com/words.mp3"
 # Every window is shorter than the 13 s of a freeze: lease, send window and time limit, heartbeats, hand-outs.
 PATCH = {
     "avatarkit.bulk.stages": {"_ABSENT_APART": 0.5},
-    "avatarkit.bulk.gate": {"SEND_SECONDS": 3.0, "AHEAD": 1.0},
+    "avatarkit.bulk.gate": {"SEND_SECONDS": 3.0},
     "avatarkit.bulk.moves_submit": {"SLOT_WAIT": 0.2},
     "avatarkit.bulk.pgqueuer_engine": {"HEARTBEAT": 4.0, "_LOOK": 0.5},
     "avatarkit.bulk.procrastinate_engine": {"HEARTBEAT": 4.0, "_LOOK": 0.5},

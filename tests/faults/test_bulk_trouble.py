@@ -226,7 +226,9 @@ def test_a_budget_is_kept(tmp_path: Path) -> None:
         outcomes = await bulk.run(bulk.jobs(40), budget=22.0, default_cost=5.0)
         cost = sum(outcome.cost or 0.0 for outcome in outcomes.values())
         assert 16 <= cost <= 22
-        assert states(outcomes) == {"done": sum(bulk.made().values())}
+        made = sum(bulk.made().values())
+        assert states(outcomes) == {"done": made, "new": 40 - made}
+        assert {o.error.get("type") for o in outcomes.values() if not o.ok} == {"Stopped"}
         more = await bulk.run(bulk.jobs(40), budget=1000.0)
         assert states(more) == {"done": 40}
         assert set(bulk.made().values()) == {1}

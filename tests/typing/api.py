@@ -70,7 +70,7 @@ OPTIONS = avatarkit.CallOptions(timeout=60, gate=GATE)
 
 async def async_requests() -> None:
     """One request for all vendors, one account or several, one video or many: the async face."""
-    async with avatarkit.AsyncHiFly(token="x") as hifly, avatarkit.AsyncKling("a", "b") as kling:
+    async with avatarkit.AsyncHiFly(token="x") as hifly, avatarkit.AsyncKling(api_key="x") as kling:
         assert_type(hifly.capabilities, avatarkit.Capabilities)
         assert_type(hifly.capabilities.can(REQUEST), bool)
         assert_type(hifly.capabilities.lacks(REQUEST), list[str])
@@ -92,7 +92,7 @@ async def async_requests() -> None:
 
 def blocking_requests() -> None:
     """The same, blocking."""
-    with avatarkit.HiFly(token="x") as hifly, avatarkit.Kling("a", "b") as kling:
+    with avatarkit.HiFly(token="x") as hifly, avatarkit.Kling(api_key="x") as kling:
         assert_type(hifly.capabilities, avatarkit.Capabilities)
         task = hifly.generate(REQUEST, options=OPTIONS)
         assert_type(task, avatarkit.Task[avatarkit.Video])

@@ -459,7 +459,7 @@ class LedgerSuite:
         assert (await ledger.limits("acc")).most_running == 1
         for wrong in ({"most_running": 0}, {"per_second": 0.0}):
             with pytest.raises(ConfigurationError):
-                await ledger.set_limits("acc", **wrong)  # type: ignore[arg-type]
+                await ledger.set_limits("acc", **wrong)
 
     @pytest.mark.asyncio
     async def test_what_was_put_back_gets_another_attempt(self, ledger: Ledger) -> None:

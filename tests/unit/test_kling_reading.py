@@ -165,7 +165,7 @@ def test_many_tasks_by_a_list() -> None:
     lips = batch.request(["1", "advanced-lip-sync/2", "advanced-lip-sync/3"], 1)
     assert lips.endpoint.name == "lip_sync.list"
     page = lips.read(answer([{"task_id": str(n), "task_status": "submitted"} for n in range(500)]))
-    assert set(page.found) == {f"advanced-lip-sync/{n}" for n in range(500)}
+    assert set(page.found) == {"advanced-lip-sync/2", "advanced-lip-sync/3"}
     assert page.more
     assert not avatars.read(answer([{"task_id": "1", "task_status": "failed"}])).more
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -47,10 +48,10 @@ class SetClock(SystemClock):
     wall = 1000.0
     ticks = 0.0
 
-    def time(self) -> float:  # type: ignore[override]
+    def time(self) -> float:
         return self.wall
 
-    def monotonic(self) -> float:  # type: ignore[override]
+    def monotonic(self) -> float:
         return self.ticks
 
 
@@ -234,6 +235,7 @@ async def test_a_file_that_is_no_ledger_is_refused_and_not_touched(tmp_path: Pat
     with pytest.raises(ConfigurationError, match=r"run\.avk|no folder"):
         await SqliteLedger.open(path)
     assert before == (path.read_bytes() if path.is_file() else None)
+    assert {each.name for each in tmp_path.iterdir()} <= {"run.avk"}
 
 
 @pytest.mark.asyncio
@@ -321,6 +323,26 @@ async def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.
     assert not path.exists()
 
 
+@pytest.mark.asyncio
+async def test_opening_it_twice_leaves_the_first_its_locks(path: Path) -> None:
+    """SQLite's own locks on the file, which other programs heed, are held still."""
+    async with await SqliteLedger.open(path) as ledger:
+        await begun(ledger)
+        held = _locks(path)
+        assert held
+        with pytest.raises(ConfigurationError):
+            await SqliteLedger.open(path)
+        assert _locks(path) == held
+
+
+def _locks(path: Path) -> int:
+    """Locks of this process on the file."""
+    numbers = {str(each.stat().st_ino) for each in path.parent.iterdir() if each.name != "run.avk.lock"}
+    lines = Path("/proc/locks").read_text().splitlines()
+    mine = [line.split() for line in lines if f" {os.getpid()} " in line]
+    return sum(words[5].rpartition(":")[2] in numbers for words in mine)
+
+
 # -- clocks
 
 
@@ -389,7 +411,7 @@ async def test_a_full_disk_fails_all_that_was_to_be_committed_together(ledger: S
     assert all(isinstance(result, AvatarKitError) for result in results if result is not None)
 
 
-def _pragma(sql: str) -> Move[list[tuple[int]]]:
+def _pragma(sql: str) -> Move[list[tuple[Any, ...]]]:
     rows = yield sql, {}
     return rows
 
@@ -462,7 +484,7 @@ async def _begin(path: Path) -> None:
         await ledger.open_run(RUN, SETTINGS)
 
 
-async def _found(path: Path) -> tuple[dict[str, JobState], int, list[tuple[int]]]:
+async def _found(path: Path) -> tuple[dict[str, JobState], int, list[tuple[Any, ...]]]:
     async with await SqliteLedger.open(path) as ledger:
         states = {job.key: job.state for job in await ledger.select(RUN, most=100_000)}
         check = await ledger.change(lambda: _pragma("PRAGMA integrity_check"))
