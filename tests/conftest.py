@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis  # noqa: F401 - its plugins look at the garbage collector's lists, so before we freeze them
 import pytest
 from house import House
 from sides import SIDES, Side

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from avatarkit.bulk.fleet import FleetOptions, resting
 from avatarkit.bulk.gate import error_facts
+from avatarkit.bulk.output import Output
 from avatarkit.bulk.records import Job, JobState
+from avatarkit.bulk.specs import Row
 from avatarkit.bulk.stages import Done, Result, Stages
 from avatarkit.errors import AvatarKitError
 
@@ -67,6 +70,31 @@ class Door:
             self._scout.release()
 
 
+class Files:
+    """The sink of a worker's stages: remembers what each job under way was stored as."""
+
+    def __init__(self, sink: Output) -> None:
+        self.sink = sink
+        self._stored: dict[str, Mapping[str, Any]] = {}
+
+    async def put(self, artifact: Any, job: Job, row: Row) -> Mapping[str, Any]:
+        """See :class:`~avatarkit.bulk.stages.Sink`."""
+        stored = self._stored[job.key] = await self.sink.put(artifact, job, row)
+        return stored
+
+    async def settled(self, job: Job, result: Mapping[str, Any]) -> None:
+        """See :class:`~avatarkit.bulk.stages.Sink`."""
+        await self.sink.settled(job, result)
+
+    async def aclose(self) -> None:
+        """See :class:`~avatarkit.bulk.stages.Sink`."""
+        await self.sink.aclose()
+
+    def pop(self, key: str) -> Mapping[str, Any] | None:
+        """What was stored for the job of this *key* since this was asked last."""
+        return self._stored.pop(key, None)
+
+
 class Hands:
     """The handlers of one worker.
 
@@ -78,6 +106,7 @@ class Hands:
     """
 
     def __init__(self, stages: Stages, options: FleetOptions, stop: asyncio.Event) -> None:
+        self._files = stages.sink if isinstance(stages.sink, Files) else None
         self._stages = stages
         self._ledger = stages.ledger
         self._run = stages.run.id
@@ -126,8 +155,20 @@ class Hands:
 
     async def _collect(self, key: str) -> None:
         job = await self._ledger.get(self._run, key)
-        if job is not None and job.state is JobState.READY and not self._stop.is_set():
-            await self._stages.collect(job)
+        if job is None or job.state is not JobState.READY or self._stop.is_set():
+            return
+        result = await self._stages.collect(job)
+        stored = self._files.pop(key) if self._files is not None else None
+        if result.over is None and stored is not None:
+            await self._was_slower(job, stored)
+
+    async def _was_slower(self, job: Job, stored: Mapping[str, Any]) -> None:
+        """Another worker may have collected the job meanwhile, under a name of its own: one file is enough."""
+        now = await self._ledger.get(self._run, job.key)
+        if now is None or now.state is not JobState.DONE or now.result.get("file") == stored.get("file"):
+            return
+        assert self._files is not None
+        await self._files.sink.discard(job, stored)
 
     # -- what did not go
 

@@ -9,9 +9,10 @@ from collections import deque
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.records import Turns
 
-LATE = 0.1
+LATE = 0.05
 """Seconds by which a turn may be used late. Whoever was held up for longer takes another: others have theirs by now."""
 
+_READINGS = 5  # of the store's clock at first; the quickest counts
 _AT_ONCE = 0.5  # seconds' worth of turns that are reserved at once, where as many requests wait
 
 
@@ -23,6 +24,11 @@ class StoreTime:
 
     def __init__(self) -> None:
         self._ahead = -math.inf
+
+    @property
+    def known(self) -> bool:
+        """Whether it has learned anything."""
+        return self._ahead != -math.inf
 
     def learn(self, shown: float, *, asked: float, answered: float) -> None:
         """The store's clock showed *shown* at some moment from *asked* to *answered*."""
@@ -74,9 +80,11 @@ class Turnstile:
     async def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
         """Reserve turns until nobody waits for one."""
         while self._living():
-            asked = loop.time()
-            many = min(len(self._waiting), self._most)
             try:
+                for _ in range(0 if self._time.known else _READINGS):
+                    asked = loop.time()
+                    self._time.learn(await self._ledger.now(), asked=asked, answered=loop.time())
+                asked, many = loop.time(), min(len(self._waiting), self._most)
                 turns = await self._ledger.turns(self._account, many)
             except Exception as error:  # noqa: BLE001 - whoever waits gets it
                 self._refuse(error)

@@ -12,7 +12,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from avatarkit.bulk.fleet import Engine, FleetOptions, Stage
-from avatarkit.bulk.fleet_hands import Hands
+from avatarkit.bulk.fleet_hands import Files, Hands
 from avatarkit.bulk.fleet_lead import Leader
 from avatarkit.bulk.fleet_turns import Turnstile
 from avatarkit.bulk.journal import LedgerUploads
@@ -82,7 +82,7 @@ class FleetWorker:
                 f"the run {self._run.id} belongs to another account of {settings.provider}",
                 hint="Use the credentials it was begun with.",
             )
-        sink = self._sink if self._sink is not None else Output.of(settings)
+        sink: Sink = self._sink if self._sink is not None else Files(Output.of(settings))
         account = self._client._account  # noqa: SLF001 - of one package
         self._client.uploads.store = LedgerUploads(self._ledger, settings.account)
         account.turnstile = Turnstile(self._ledger, settings.account)

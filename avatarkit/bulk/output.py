@@ -97,6 +97,12 @@ class Output:
         if isinstance(name, str) and name:
             await self._place.release(name, Owner.of(job.run, job.key, job.task_id))
 
+    async def discard(self, job: Job, result: Mapping[str, Any]) -> None:
+        """Remove what :meth:`put` stored for *job*: another worker was quicker, and the ledger has its file."""
+        name = result.get("file")
+        if isinstance(name, str) and name:
+            await self._place.remove(name, Owner.of(job.run, job.key, job.task_id))
+
     async def aclose(self) -> None:
         """Let go of what is open."""
         await self._place.aclose()

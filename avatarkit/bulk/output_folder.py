@@ -63,6 +63,19 @@ class Folder:
 
         await in_thread(release)
 
+    async def remove(self, name: str, owner: Owner) -> None:
+        """See :class:`Place`."""
+
+        def remove() -> None:
+            root = self._base()
+            with contextlib.suppress(OSError):
+                note = root / note_of(name)
+                if owner_in(note.read_bytes()) == owner:
+                    for path in (root / name, root / f"{name}{SIDECAR}", note):
+                        path.unlink(missing_ok=True)
+
+        await in_thread(remove)
+
     def location(self, name: str) -> str:
         """See :class:`Place`."""
         return ""

@@ -77,6 +77,10 @@ class Place(Protocol):
         """Drop the claim. What does not work is left for good: a claim left over does no harm."""
         ...
 
+    async def remove(self, name: str, owner: Owner) -> None:
+        """Remove what lies at *name*, its sidecar and the claim, if the claim is *owner*'s; else nothing."""
+        ...
+
     def location(self, name: str) -> str:
         """Where *name* lies, for people; ``""`` for a path below the folder."""
         ...

@@ -72,6 +72,18 @@ class StoreFolder:
         with contextlib.suppress(AvatarKitError):
             await self._guarded(release)
 
+    async def remove(self, name: str, owner: Owner) -> None:
+        """See :class:`Place`."""
+
+        def remove() -> None:
+            store, _ = self._bucket.stores()
+            note = f"{self._prefix}{note_of(name)}"
+            if owner_in(bytes(store.get(note).bytes())) == owner:
+                store.delete([f"{self._prefix}{name}", f"{self._prefix}{name}{SIDECAR}", note])
+
+        with contextlib.suppress(AvatarKitError):
+            await self._guarded(remove)
+
     def location(self, name: str) -> str:
         """See :class:`Place`."""
         return f"{self._bucket}/{self._prefix}{name}"
