@@ -26,54 +26,15 @@ from avatarkit.errors import AvatarKitError, InvalidHandle, SubmissionInDoubt, W
 from avatarkit.models import Finding, Kind, RawResponse, Status, TaskUpdate, Ticket
 from avatarkit.protocol.chain_token import ChainHandle, to_chain_token
 from avatarkit.protocol.plan import Step
+from avatarkit.steps import kept, name_made, perform
 from avatarkit.task import AsyncTask, seconds_or_none
 
 if TYPE_CHECKING:
     from avatarkit.client import AsyncClient
     from avatarkit.settings import CallOptions
 
+_LATER = 10.0  # seconds until a list that may lag is asked again
 _PARTS = 0.5  # of the progress shown, before the last step
-
-
-async def perform(
-    client: AsyncClient,
-    step: Step,
-    made: Mapping[int, Mapping[str, Any]],
-    *,
-    name: str = "",
-    options: CallOptions | None = None,
-) -> Any:
-    """Call the operation of *step* on *client*: its task, or what it answered at once.
-
-    *name* is what the step is sent with where it takes a name and its arguments have none.
-    """
-    arguments = step.filled(made)
-    if name and step.named_by and arguments.get(step.named_by) is None:
-        arguments[step.named_by] = name
-    resource, _, method = step.operation.partition(".")
-    return await getattr(getattr(client, resource), method)(**arguments, options=options)
-
-
-def kept(step: Step, answer: Any) -> dict[str, Any]:
-    """What later steps may ask for of *answer*, which came at once."""
-    found: dict[str, Any] = {}
-    for name, path in step.keeps.items():
-        value = answer
-        for attribute in path.split("."):
-            value = getattr(value, attribute)
-        found[name] = value
-    return found
-
-
-def name_made(error: BaseException, steps: tuple[Step, ...], made: Mapping[int, Mapping[str, Any]]) -> None:
-    """Have *error* say what earlier steps made: it was paid for, and can be used again."""
-    things = [
-        f"{steps[at].makes or steps[at].operation} {found['id']}"
-        for at, found in sorted(made.items())
-        if "id" in found
-    ]
-    if things:
-        error.add_note(f"made so far, and paid for: {', '.join(things)}")
 
 
 class AsyncChain(AsyncTask[AsyncVideo]):
@@ -87,7 +48,17 @@ class AsyncChain(AsyncTask[AsyncVideo]):
     next step already, unless the video has a title of your own; HiFly has no way to tell.
     """
 
-    __slots__ = ("_client", "_current", "_doubt", "_handle", "_moving", "_options", "_resumed")
+    __slots__ = (
+        "_client",
+        "_current",
+        "_doubt",
+        "_handle",
+        "_moving",
+        "_options",
+        "_resumed",
+        "_sending",
+        "_since",
+    )
 
     def __init__(
         self,
@@ -108,6 +79,8 @@ class AsyncChain(AsyncTask[AsyncVideo]):
         self._doubt = handle.in_doubt()
         self._options = options
         self._resumed = resumed
+        self._sending: Ticket | None = None
+        self._since = self._account.clock.time()  # when it came here, for one that was made from a token
 
     # -- what is known
 
@@ -293,6 +266,13 @@ class AsyncChain(AsyncTask[AsyncVideo]):
         error = None if task.cancelled() else task.exception()
         if isinstance(error, SubmissionInDoubt):
             self._doubt = error
+        elif task.cancelled() and self._sending is not None:
+            # The loop went down under a request that may have left.
+            self._doubt = SubmissionInDoubt(
+                "the submission was cut off by the end of its event loop",
+                ticket=self._sending,
+                reason="cancelled",
+            )
 
     async def _submit_next(self) -> None:
         artifact = await self._current.wait(0.0)
@@ -317,11 +297,16 @@ class AsyncChain(AsyncTask[AsyncVideo]):
 
     async def _perform(self, step: Step, name: str) -> Any:
         made = self._handle.made
+        self._sending = self._ticket(step, name)
         try:
-            return await perform(self._client, step, made, name=name, options=self._options)
+            answer = await perform(self._client, step, made, name=name, options=self._options)
         except BaseException as error:
             name_made(error, self._handle.steps, made)
+            if isinstance(error, AvatarKitError):
+                self._sending = None
             raise
+        self._sending = None
+        return answer
 
     async def _already(self, step: Step, name: str) -> AsyncTask[Any] | None:
         """The task of *step* if it was submitted already, as far as the provider can tell.
@@ -338,16 +323,25 @@ class AsyncChain(AsyncTask[AsyncVideo]):
             raise self._doubt
         if not self._resumed or not step.named_by or step.arguments.get(step.named_by) is not None:
             return None
-        ticket = Ticket(
+        # Whoever had the token before may have sent it until the moment at which it came here.
+        ticket = attrs.evolve(self._ticket(step, name), sent_at=self._since)
+        while True:
+            shown = await self._client.reconcile(ticket)
+            if shown.finding is Finding.FOUND or not shown.later:
+                break
+            await self._account.clock.sleep(_LATER)
+        return self._client.task(shown.token) if shown.finding is Finding.FOUND and shown.token else None
+
+    def _ticket(self, step: Step, name: str) -> Ticket:
+        return Ticket(
             provider=self.provider,
             endpoint=step.operation,
             kind=(step.makes or Kind.VIDEO).value,
             account=self._account.fingerprint,
             marker=name,
             guard=self._client.guard_of(step.operation),
-            sent_at=self._handle.born,
+            sent_at=self._account.clock.time(),
         )
-        return await self._task_of(ticket)
 
     async def _task_of(self, ticket: Ticket) -> AsyncTask[Any] | None:
         found = await self._client.reconcile(ticket)

@@ -18,7 +18,7 @@ import attrs
 
 from avatarkit import providers
 from avatarkit.artifacts import AsyncVideo
-from avatarkit.chain import AsyncChain, kept, name_made, perform
+from avatarkit.chain import AsyncChain
 from avatarkit.errors import InvalidRequest, UnsupportedOperation
 from avatarkit.models import UploadedFile
 from avatarkit.protocol.chain_token import ChainHandle
@@ -26,6 +26,7 @@ from avatarkit.protocol.limits import MediaFacts, MediaRule
 from avatarkit.protocol.plan import Capabilities, Made, Step
 from avatarkit.request import VideoRequest
 from avatarkit.settings import CallOptions
+from avatarkit.steps import kept, name_made, perform
 from avatarkit.task import AsyncTask
 from avatarkit.transport.preflight import check_media, inspect
 from avatarkit.transport.sources import Source, as_source, is_url

@@ -18,8 +18,9 @@ PROGRAMS = (
     "bridge",
     "webhooks",
     "ledger",
+    "bulk",
 )
-QUICK = ("throughput", "waiting", "imports", "codec", "rounds")  # those that know --quick
+QUICK = ("throughput", "waiting", "imports", "codec", "rounds", "bulk")  # those that know --quick
 
 
 def _run(name: str, options: list[str]) -> int:

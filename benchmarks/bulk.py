@@ -80,7 +80,7 @@ async def whole(provider: str, jobs: int, folder: Path) -> dict[str, float]:
     async with AsyncSandbox(
         clock=clock,
         listen=False,
-        keep_tasks=2000,
+        keep_tasks=500,
         render="tiny",
         credits=1e12,
         max_running=CAP,
@@ -228,7 +228,7 @@ class Spread:
     queue = QUEUE
 
     def __init__(self) -> None:
-        self._random = random.Random(7)  # noqa: S311 - nobody is to be surprised
+        self._random = random.Random(7)
 
     @property
     def run(self) -> float:
@@ -280,7 +280,7 @@ async def fleet(jobs: int, workers: int, folder: Path) -> dict[str, float]:
     async with AsyncSandbox(
         clock=clock, listen=False, keep_tasks=4000, render="tiny", credits=1e12, max_running=FLEET_CAP
     ) as box:
-        world = box._world  # noqa: SLF001 - what the provider sees is what is measured
+        world = box._world
         world.default_delay = Spread()  # type: ignore[assignment]
         world.delays.clear()
         starts = world.on_accept
@@ -357,7 +357,7 @@ def _apart(part: str, jobs: int, options: argparse.Namespace) -> dict[str, float
     """One part in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.bulk", "--part", part, "--jobs", str(jobs)]
     command += ["--workers", str(options.workers), "--folder", str(options.folder)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 

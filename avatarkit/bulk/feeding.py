@@ -81,10 +81,17 @@ async def add_all(
             break
     if mistakes:
         await ledger.retract(run, since)
+        await ledger.remember("", f"feeding:{run}", {"since": None})
         mistakes.sort(key=lambda mistake: mistake.line)
         raise InvalidRequest([str(mistake) for mistake in mistakes[:_MOST_MISTAKES]])
     await ledger.remember("", f"feeding:{run}", {"since": None})
     return rows
+
+
+async def is_being_fed(ledger: Ledger, run: str) -> bool:
+    """Whether somebody is adding jobs, or was cut off at it: until all were found good, none of them is submitted."""
+    left = await ledger.recall("", f"feeding:{run}", younger_than=math.inf)
+    return left is not None and left.get("since") is not None
 
 
 async def _begin(ledger: Ledger, run: str) -> float:

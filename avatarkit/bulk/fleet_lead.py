@@ -17,6 +17,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from avatarkit.bulk.doubts import Doubts
+from avatarkit.bulk.feeding import is_being_fed
 from avatarkit.bulk.fleet import Engine, FleetOptions, Stage
 from avatarkit.bulk.records import Job, JobState, Look
 from avatarkit.bulk.stages import Stages
@@ -171,7 +173,7 @@ class Leader:
 
     async def _fill(self, state: JobState, stage: Stage) -> None:
         """Keep a small backlog of messages in the engine, and the rest in the ledger."""
-        if not self.leads:
+        if not self.leads or (state is JobState.NEW and await is_being_fed(self._ledger, self._run)):
             return
         room = self._options.backlog - await self._engine.backlog(stage, self._run)
         if room <= 0 or not self.leads:
@@ -196,7 +198,7 @@ class Leader:
             for job in await self._ledger.doubts(self._run, older_than=older):
                 if not self.leads:
                     return
-                await self._stages.reconcile(job)
+                await Doubts(self._stages).reconcile(job)
         except AvatarKitError as error:
             _logger.warning("doubts could not be looked into: %s", error)
         finally:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import socket
 import uuid
 from typing import TYPE_CHECKING
 
+from avatarkit.bulk.feeding import is_being_fed
 from avatarkit.bulk.fleet import Engine, FleetOptions, Stage
 from avatarkit.bulk.fleet_hands import Files, Hands
 from avatarkit.bulk.fleet_lead import Leader
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from avatarkit.client import AsyncClient
 
 _logger = logging.getLogger("avatarkit")
-_KEPT_BACK = 0.9
+_KEPT_BACK = 0.85
 """Part of the account's rate that the fleet uses: between a turn and the wire there are networks and busy machines."""
 
-_FEEDING = "feeding:"
 _AGAIN = 0.2  # seconds between two ticks at least
 _LOOKS_OVER = 2  # ticks between two looks whether the run is over
 
@@ -164,7 +163,7 @@ class FleetWorker:
 async def set_rate(ledger: Ledger, client: AsyncClient, per_second: float | None = None) -> float | None:
     """Have the ledger keep the account's rate: *per_second*, else what it has, else the provider's default.
 
-    A tenth of it is kept back. Gives what the fleet now uses a second, None for no bound.
+    A part of it (15 percent) is kept back. Gives what the fleet now uses a second, None for no bound.
     """
     known = (await ledger.limits(client.account_id)).per_second
     wanted = per_second if per_second is not None or known is not None else client.spec.per_second
@@ -174,19 +173,13 @@ async def set_rate(ledger: Ledger, client: AsyncClient, per_second: float | None
     return known
 
 
-async def feeding(ledger: Ledger, run: Run, *, over: bool) -> None:
-    """Say that jobs are being added to *run*, or that all were: workers do not take it for finished in between."""
-    await ledger.remember(run.settings.account, f"{_FEEDING}{run.id}", {"over": over})
-
-
 async def is_over(ledger: Ledger, run: str) -> bool:
     """Whether nothing of the run moves any more by itself, and nobody is adding to it."""
     now = await ledger.get_run(run)
     if now is None:
         return True
-    kept = await ledger.recall(now.settings.account, f"{_FEEDING}{run}", younger_than=math.inf)
     active = now.state is RunState.ACTIVE
-    if active and kept is not None and not kept.get("over"):
+    if active and await is_being_fed(ledger, run):
         return False
     counts = await ledger.counts(run)
     moving = {JobState.INTENT, JobState.RUNNING, JobState.READY}

@@ -12,6 +12,7 @@ from avatarkit.bulk.records import Intent, Job, OpenAnswer, Opened
 from avatarkit.errors import (
     AuthenticationError,
     AvatarKitError,
+    BadRequest,
     InsufficientCredits,
     ProviderError,
     ProviderFault,
@@ -69,6 +70,7 @@ class LedgerGate:
         opened: whether an intent was written.
         outcome: what became of the latest send.
         token, task_id, accepted_at: of the accepted task.
+        repeats: whether it is sent under a name that was sent before, so that a refusal may mean that it is there.
 
     """
 
@@ -86,6 +88,7 @@ class LedgerGate:
         self.outcome: Outcome | None = None
         self.token = self.task_id = ""
         self.accepted_at = 0.0
+        self.repeats = False
 
     async def open(self, ticket: Ticket) -> float | None:
         """Write the intent; raises NotNow when the ledger does not let it go out."""
@@ -117,7 +120,7 @@ class LedgerGate:
         run, key, attempt = self._job.run, self._job.key, self.attempt
         if self.outcome is Outcome.ACCEPTED:
             if token:
-                await self._accepted(task_id, token)
+                await self._accepted(ticket, task_id, token)
             return  # an answer at once is taken down with what it holds, by whoever asked
         facts = error_facts(error) if error is not None else {"type": "Unknown", "message": "no answer"}
         if self.outcome is Outcome.IN_DOUBT:
@@ -127,10 +130,11 @@ class LedgerGate:
         else:
             await self._refused(error, facts)
 
-    async def _accepted(self, task_id: str, token: str) -> None:
+    async def _accepted(self, ticket: Ticket, task_id: str, token: str) -> None:
         self.token, self.task_id = token, task_id
         taken = await self._take_down(task_id, token)
         if not taken:
+            self.token = ""  # the job is somebody else's now
             # Somebody resolved the intent while its answer was on the way: two tasks may exist. Say so, lose neither.
             _logger.error(
                 "job %s of run %s was resolved while its submission was accepted; the task's token is %s",
@@ -139,7 +143,7 @@ class LedgerGate:
                 token,
             )
             await self._ledger.remember(
-                ticket_account(self._job),
+                ticket.account,
                 f"orphan:{self._job.run}:{self._job.key}:{self.attempt}",
                 {"token": token},
             )
@@ -149,9 +153,12 @@ class LedgerGate:
         for pause in _AGAIN:
             try:
                 now = self.accepted_at = await self._ledger.now()
-                return await self._ledger.accepted(
-                    self._job.run, self._job.key, self.attempt, task_id=task_id, token=token, look_at=now
-                )
+                job = (self._job.run, self._job.key, self.attempt)
+                accepted, adopt = self._ledger.accepted, self._ledger.adopt
+                if await accepted(*job, task_id=task_id, token=token, look_at=now):
+                    return True
+                # Another worker may have held it while the answer was on its way here.
+                return await adopt(*job, task_id=task_id, token=token, look_at=now)
             except AvatarKitError as error:
                 if pause is None:
                     raise
@@ -171,20 +178,17 @@ class LedgerGate:
         await self._put_back(facts, pause)
 
     async def _refused(self, error: AvatarKitError | None, facts: Mapping[str, Any]) -> None:
+        run, key = self._job.run, self._job.key
         if isinstance(error, InsufficientCredits | AuthenticationError):
             await self._put_back(facts, 0.0)  # the run stops for it; the job is as good as ever
-        elif isinstance(error, ProviderFault) and self._job.tries < self._retries:
-            await self._put_back(facts, _PAUSE * 2 ** (self._job.tries + 1), counts=True)
+        elif isinstance(error, ProviderFault) or (self.repeats and isinstance(error, BadRequest)):
+            # "Something went wrong" does not say when. Nobody is waiting, so it is looked up before it is sent again.
+            await self._ledger.doubt(run, key, self.attempt, error=facts)
         else:
-            await self._ledger.fail(self._job.run, self._job.key, self.attempt, error=facts)
+            await self._ledger.fail(run, key, self.attempt, error=facts)
 
     async def _put_back(self, facts: Mapping[str, Any], pause: float, *, counts: bool = False) -> None:
         now = await self._ledger.now()
         await self._ledger.put_back(
             self._job.run, self._job.key, self.attempt, error=facts, not_before=now + pause, counts=counts
         )
-
-
-def ticket_account(job: Job) -> str:
-    """The account that a job was submitted with, as far as it is known."""
-    return job.ticket.account if job.ticket is not None else ""

@@ -177,6 +177,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def renew(self, run: str, key: str) -> bool:
+        """From done to new: what a part made is too old. What needs it and was not submitted waits for it again."""
+        ...
+
     # -- doubts
 
     async def doubts(self, run: str, *, older_than: float) -> list[Job]:
@@ -205,7 +209,7 @@ class Ledger(Protocol):
         ...
 
     async def abandon(self, run: str, keys: Sequence[str]) -> int:
-        """From held to abandoned, at the user's word; gives how many. What needs it fails; its money is given back."""
+        """From held to abandoned, at the user's word; gives how many. What needs it fails, its money is spent."""
         ...
 
     async def cancel(self, run: str, keys: Sequence[str]) -> int:

@@ -20,16 +20,20 @@ from typing import Any
 
 import attrs
 
+from avatarkit.bulk.doubts import Doubts
+from avatarkit.bulk.gate import error_facts
 from avatarkit.bulk.records import Job, JobState, Look, RunState
 from avatarkit.bulk.stages import Done, Result, Stages
 from avatarkit.bulk.watch import Watcher
-from avatarkit.errors import AvatarKitError, ClientClosed
+from avatarkit.errors import AvatarKitError, ClientClosed, InvalidHandle
 from avatarkit.task import AsyncTask
 
 _logger = logging.getLogger("avatarkit")
 _LEASE = 3600.0  # seconds a job is handed out for; this process is the only one
 _RECONCILE_EVERY = 10.0
 _IDLE = 1.0  # seconds after which the ledger is asked whether anything came to be due
+_AHEAD = 64  # new jobs that are taken at once: a question to the ledger costs as much as what it is about
+_PROBES = 8.0  # seconds between two tries for a slot, at most, while none of our own tasks ends
 
 
 @attrs.frozen(kw_only=True)
@@ -66,9 +70,12 @@ class LocalDriver:
         self._over = over
         self._fed = fed
         self._watcher = Watcher(stages, self._told)
+        self._resolving = Doubts(stages)
         self._in_hand: set[str] = set()
         self._again: deque[Job] = deque()
-        self._again_at = 0.0
+        self._again_at = self._probe = self._ready_at = 0.0
+        self._new: deque[Job] = deque()
+        self._probing = False
         self._free: int | None = None
         self._collecting: deque[tuple[Job, AsyncTask[Any] | None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,7 +122,22 @@ class LocalDriver:
                 task.cancel()
             await asyncio.gather(watching, reconciling, return_exceptions=True)
             await self._drain()
-            await self._stages.take_down_rest()
+            await self._give_back()
+            await self._resolving.take_down_rest()
+
+    async def _give_back(self) -> None:
+        """Let another run on the same open ledger have what was taken and not submitted."""
+        left = [*self._again, *self._new]
+        self._again.clear()
+        self._new.clear()
+        giving = (
+            self._ledger.postpone(
+                self._run, job.key, JobState.NEW, not_before=job.not_before, error=job.error
+            )
+            for job in left
+        )
+        with contextlib.suppress(AvatarKitError):
+            await asyncio.gather(*giving)
 
     async def _resume(self) -> None:
         """Go on with what an earlier process left."""
@@ -123,14 +145,25 @@ class LocalDriver:
         while jobs := await self._ledger.select(self._run, (JobState.RUNNING,), after=after):
             after = jobs[-1].seq
             for job in jobs:
-                self._watcher.add(job)
+                await self._watch(job)
+
+    async def _watch(self, job: Job, task: AsyncTask[Any] | None = None) -> None:
+        try:
+            self._watcher.add(job, task)
+        except InvalidHandle as error:
+            # It cannot be looked at, so nothing would ever end it; the ledger keeps its token.
+            await self._ledger.fail(self._run, job.key, job.attempt, error=error_facts(error))
+            await self._look_up(job.key)
 
     async def _pause(self) -> None:
         seconds = _IDLE
         if self._again:
             seconds = min(seconds, max(0.0, self._again_at - asyncio.get_running_loop().time()))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(seconds, 0.01))
+        timer = asyncio.get_running_loop().call_later(max(seconds, 0.01), self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
 
     def _raise_failure(self) -> None:
         if self._stages.client.closed:
@@ -159,11 +192,16 @@ class LocalDriver:
         if self._stopped or room <= 0:
             return False
         jobs = [self._again.popleft() for _ in range(min(room, len(self._again)))]
-        if len(jobs) < room and (room >= self._concurrency.submits // 2 or not self._submitting):
-            jobs += await self._ledger.take(self._run, JobState.NEW, room - len(jobs), seconds=_LEASE)
+        lacking = room - len(jobs)
+        if lacking and not self._new:
+            self._new.extend(await self._ledger.take(self._run, JobState.NEW, _AHEAD, seconds=_LEASE))
+        jobs += [self._new.popleft() for _ in range(min(lacking, len(self._new)))]
         started = 0
         for job in jobs:
             if job.key not in self._in_hand:
+                self._submitting += (
+                    1  # counted here: the next filling may come before the first step of this one
+                )
                 self._start(job, self._submit(job))
                 started += 1
         if self._free is not None:
@@ -174,22 +212,27 @@ class LocalDriver:
         """How many submissions may be tried now: once the ledger said "wait", as many as tasks have ended since."""
         if self._free is None:
             return self._concurrency.submits
-        if self._free <= 0 and asyncio.get_running_loop().time() >= self._again_at:
-            self._free = 1  # something else than an end of ours may have made room
+        if self._free <= 0 and not self._probing and asyncio.get_running_loop().time() >= self._again_at:
+            self._free, self._probing = 1, True  # something else than an end of ours may have made room
         return self._free
 
     async def _fill_downloads(self) -> bool:
         room = self._concurrency.downloads - self._downloading
         if room <= 0:
             return False
-        if not self._collecting:
-            for job in await self._ledger.take(self._run, JobState.READY, room, seconds=_LEASE):
+        now = asyncio.get_running_loop().time()
+        if not self._collecting and now >= self._ready_at:
+            # What ends here is handed over at once; the ledger has what an earlier process left, or what was put off.
+            ready = await self._ledger.take(self._run, JobState.READY, room, seconds=_LEASE)
+            self._ready_at = now + _IDLE if len(ready) < room else now
+            for job in ready:
                 if job.key not in self._in_hand:
                     self._collecting.append((job, None))
         started = False
         while self._collecting and self._downloading < self._concurrency.downloads:
             job, task = self._collecting.popleft()
             if job.key not in self._in_hand:
+                self._downloading += 1
                 self._start(job, self._collect(job, task))
                 started = True
         return started
@@ -217,15 +260,15 @@ class LocalDriver:
     # -- the stages
 
     async def _submit(self, job: Job) -> None:
-        self._submitting += 1
         try:
             result = await self._stages.submit(job)
         finally:
             self._submitting -= 1
+            probing, self._probing = self._probing, False
         if result.running is not None:
-            self._watcher.add(result.running, result.task)
-            if self._free == 0 and self._again_at <= asyncio.get_running_loop().time():
-                self._free = 2  # it was only tried, and it went well: there is more room than was thought
+            await self._watch(result.running, result.task)
+            if probing:  # it was only tried, and it went well: there is more room than was thought
+                self._probe, self._free = 0.0, max(2, self._free or 0)
         elif result.done is Done.WAIT:
             await self._wait(job, result)
         elif result.done is Done.STOPPED:
@@ -242,10 +285,11 @@ class LocalDriver:
             return
         self._again.append(job)
         self._free = 0
-        self._again_at = asyncio.get_running_loop().time() + min(result.seconds, 60.0)
+        # A slot comes free when one of our own tasks ends, or else seldom: so it is tried for less and less often.
+        self._probe = min(2 * self._probe or result.seconds, _PROBES) if result.seconds >= 1.0 else 0.0
+        self._again_at = asyncio.get_running_loop().time() + min(max(result.seconds, self._probe), 60.0)
 
     async def _collect(self, job: Job, task: AsyncTask[Any] | None) -> None:
-        self._downloading += 1
         try:
             result = await self._stages.collect(job, task)
         finally:
@@ -286,7 +330,7 @@ class LocalDriver:
                 for job in await self._ledger.doubts(self._run, older_than=-math.inf):
                     if job.key in self._in_hand:
                         continue
-                    state = await self._stages.reconcile(job)
+                    state = await self._resolving.reconcile(job)
                     await self._reconciled(job.key, state)
             except AvatarKitError as error:
                 _logger.warning("doubts could not be looked into: %s", error)
@@ -299,7 +343,7 @@ class LocalDriver:
         if now is None:
             return
         if now.state is JobState.RUNNING:
-            self._watcher.add(now)
+            await self._watch(now)
         elif now.state.over:
             await self._tell_over(now)
         self._wake.set()

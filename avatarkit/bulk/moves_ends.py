@@ -113,10 +113,9 @@ class _Ended:
 
     @property
     def charge(self) -> int:
-        """What it cost; a task that ended well and does not say is taken to cost what was set aside."""
+        """What it cost; a task that was accepted and does not say is taken to cost what was set aside."""
         told = to_micros(self.look.cost)
-        taken = self.job.reserved if self.look.state is JobState.READY else 0
-        return taken if told is None else told
+        return self.job.reserved if told is None else told
 
     def row(self) -> tuple[Any, ...]:
         """The values of ``_ENDED``."""
@@ -194,7 +193,7 @@ def resend(run: str, keys: Sequence[str]) -> Move[int]:
         if root.state in ("held", "failed"):
             roots[root.seq] = root
     jobs = [roots[seq] for seq in sorted(roots)]
-    yield from Bill(reserved=-sum(job.reserved for job in jobs)).pay(run)
+    yield from _paid_perhaps(jobs).pay(run)
     for job in jobs:
         changed((yield _RENEW, {"seq": job.seq, "state": job.state}))
     back = yield from parts_back(run, [job.seq for job in jobs if job.part and job.state == "failed"])
@@ -209,11 +208,17 @@ def _root(job: Standing) -> Move[Standing]:
     return job
 
 
+def _paid_perhaps(jobs: Sequence[Standing]) -> Bill:
+    """What was set aside is given back, and counts as spent for jobs whose submission may well have been billed."""
+    held = sum(job.reserved for job in jobs if job.state == "held")
+    return Bill(reserved=-sum(job.reserved for job in jobs), spent=held)
+
+
 def abandon(run: str, keys: Sequence[str]) -> Move[int]:
-    """From held to abandoned; its money is given back, and what needs it fails."""
+    """From held to abandoned; what was set aside counts as spent, and what needs it fails."""
     yield LOCK_RUN, {"run": run}
     jobs = [job for job in (yield from standings(run, keys)).values() if job.state == "held"]
-    yield from Bill(reserved=-sum(job.reserved for job in jobs)).pay(run)
+    yield from _paid_perhaps(jobs).pay(run)
     yield from _end(jobs, "abandoned")
     return len(jobs)
 
@@ -241,3 +246,20 @@ def _end(jobs: Sequence[Standing], state: str) -> Move[int]:
         )
         changed((yield sql, params), len(piece))
     return (yield from parts_lost([(job.seq, job.key) for job in jobs if job.part], state))
+
+
+_AGAIN_NEW = """UPDATE jobs SET state = 'new', result = '{}', error = '{}', due = 0, not_before = 0, token = '',
+        task_id = '', submitted_at = NULL, ended_at = NULL, finished_at = NULL WHERE seq = :seq AND state = 'done' RETURNING seq"""
+_WAIT_AGAIN = """UPDATE jobs SET state = 'blocked', pending = pending + 1
+    WHERE seq IN (SELECT job FROM needs WHERE part = :seq) AND state IN ('new', 'blocked')"""
+
+
+def renew(run: str, key: str) -> Move[bool]:
+    """A part from done to new, since what it made is too old; what needs it waits again."""
+    yield LOCK_RUN, {"run": run}
+    job = yield from standing(run, key)
+    if job is None or not job.part or job.state != "done":
+        return False
+    changed((yield _AGAIN_NEW, {"seq": job.seq}))
+    yield _WAIT_AGAIN, {"seq": job.seq}
+    return True

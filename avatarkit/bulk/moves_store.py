@@ -62,6 +62,10 @@ class MovesLedger(abc.ABC):
         """Add jobs. Raises ConfigurationError for an unknown run, or a needed part that is not there."""
         return await self.change(partial(moves_jobs.add, run, jobs))
 
+    async def renew(self, run: str, key: str) -> bool:
+        """A part is to be made again."""
+        return await self.change(partial(moves_ends.renew, run, key))
+
     async def retract(self, run: str, since: float) -> None:
         """Take back what was added since then and was not touched yet."""
         await self.change(partial(moves_jobs.retract, run, since))

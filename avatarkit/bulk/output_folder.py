@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
 import secrets
 import stat
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +39,8 @@ class Folder:
         self._path = Path(path)
         self._sidecar = sidecar
         self._root: Path | None = None
+        self._dropped: deque[tuple[str, Owner]] = deque()
+        self._dropping: asyncio.Future[None] | None = None
 
     async def claim(self, name: str, owner: Owner) -> Claim:
         """See :class:`Place`. A name whose folder leads out of ours through a link is taken."""
@@ -53,15 +57,20 @@ class Folder:
         await _guarded(lambda: _write(self._base() / name, data))
 
     async def release(self, name: str, owner: Owner) -> None:
-        """See :class:`Place`."""
+        """See :class:`Place`. Claims that are dropped together share a way to a thread."""
+        self._dropped.append((name, owner))
+        while self._dropped:  # what came when the thread was about to end is for the next one
+            if self._dropping is None or self._dropping.done():
+                self._dropping = asyncio.ensure_future(in_thread(self._drop))
+            await asyncio.shield(self._dropping)
 
-        def release() -> None:
+    def _drop(self) -> None:
+        while self._dropped:
+            name, owner = self._dropped.popleft()
             note = self._base() / note_of(name)
             with contextlib.suppress(OSError):
                 if owner_in(note.read_bytes()).job == owner.job:
                     note.unlink()
-
-        await in_thread(release)
 
     async def remove(self, name: str, owner: Owner) -> None:
         """See :class:`Place`."""
@@ -100,7 +109,7 @@ class Folder:
         root = self._base()
         target, note = root / name, root / note_of(name)
         try:
-            if not target.parent.resolve().is_relative_to(root):
+            if "/" in name and not target.parent.resolve().is_relative_to(root):
                 return Claim(Held.TAKEN)
             _make(target.parent)
             found = _stat(target)
@@ -151,6 +160,8 @@ def _stat(path: Path) -> os.stat_result | None:
 
 def _make(folder: Path) -> None:
     """Make *folder* and what is missing above it, durably."""
+    if folder.is_dir():
+        return
     missing = []
     at = folder
     while not at.exists():

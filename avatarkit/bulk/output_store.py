@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
-from avatarkit.bulk.output_places import Claim, Held, Owner, judged, note_of, noted, owner_in
+from avatarkit.bulk.output_places import SIDECAR, Claim, Held, Owner, judged, note_of, noted, owner_in
 from avatarkit.errors import AvatarKitError, DownloadFailed, UploadFailed
 from avatarkit.transport.clock import in_thread
 from avatarkit.transport.download import Downloaded

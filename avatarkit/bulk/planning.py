@@ -7,6 +7,7 @@ with one picture clone one avatar, and a run that is started again finds the par
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -47,6 +48,7 @@ class Planner:
     def __init__(self, provider: str) -> None:
         self._generation = providers.part(provider, "generate")
         self._costs: Mapping[str, float] = getattr(self._generation, "PART_COSTS", {})
+        self._lasts: Mapping[str, float] = getattr(self._generation, "PART_LASTS", {})
         self._others = all_capabilities()
         self._hashes: dict[tuple[str, int, int], str] = {}
         self._titles: TextRule | None = getattr(providers.part(provider, "limits"), "TITLE", None)
@@ -142,6 +144,10 @@ class Planner:
             known = self._hashes[place] = digest.hexdigest()
         return known
 
+    def lasts(self, part: Job) -> float:
+        """Seconds for which what *part* made can be used."""
+        return float(self._lasts.get(str(part.result.get("operation", "")), math.inf))
+
     def ready(self, job: Job, request: VideoRequest | None, parts: Mapping[str, Job]) -> Ready:
         """What submitting *job* takes.
 
@@ -164,6 +170,10 @@ class Planner:
         """
         mark = mark_of(f"{born:.6f}", job.run, job.key, attempt)
         given = step.arguments.get(step.named_by) if step.named_by else None
+        if given is not None and step.named_by == "external_task_id" and attempt > 1:
+            # A user's own id that was sent before is refused, and would hide why the first one failed.
+            again = {**step.arguments, step.named_by: f"{given}-{attempt}"}
+            return attrs.evolve(step, arguments=again), f"{given}-{attempt}"
         if given is None or not self.capabilities.searchable or step.named_by != "title":
             return step, plain(mark)
         title = marked(str(given), mark)

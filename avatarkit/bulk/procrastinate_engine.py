@@ -40,6 +40,7 @@ HEARTBEAT = 30.0
 _LOOK = 5.0  # seconds between two looks for messages, should no notification come
 _KEYS = 4  # in one message
 _LINKS = 5
+_PATIENCE = 10.0  # seconds that a database that is away is waited for
 _LONGEST_PAUSE = 15.0
 _MARK = "avatarkit engine procrastinate "
 _CONNECT = {
@@ -93,6 +94,7 @@ class ProcrastinateEngine:
             configure=configure,
             min_size=1,
             max_size=_LINKS,
+            timeout=_PATIENCE,
         )
         engine = cls(connector, repr(links))
         async with engine._translated():

@@ -11,7 +11,7 @@ import contextlib
 import math
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +129,20 @@ class BulkOptions:
     base: str | os.PathLike[str] | None = None
 
 
+async def unbroken(work: Coroutine[Any, Any, None]) -> None:
+    """Carry *work* to its end however often the caller is cancelled meanwhile; then it is cancelled."""
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled
+
+
 class BulkRun:
     """One run, in this process.
 
@@ -179,7 +193,7 @@ class BulkRun:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._close()
+        await unbroken(self._close())
 
     async def _close(self) -> None:
         self._client.uploads.store = None
@@ -289,12 +303,9 @@ class BulkRun:
                     yield outcome
         finally:
             driver.stop()
-            if not running.done():
-                await self._finish(running)
-            if self._sink is None:
-                await sink.aclose()
+            await unbroken(self._finish(running, sink))
 
-    async def _finish(self, running: asyncio.Task[None]) -> None:
+    async def _finish(self, running: asyncio.Task[None], sink: Sink) -> None:
         """Let the driver end; nobody takes outcomes any more, so they must not stop it."""
         while not running.done():
             getting = asyncio.ensure_future(self._queue.get())
@@ -302,6 +313,8 @@ class BulkRun:
             getting.cancel()
         with contextlib.suppress(AvatarKitError):
             await running
+        if self._sink is None:
+            await sink.aclose()
 
     async def _drive(self, driver: LocalDriver) -> None:
         try:

@@ -19,7 +19,6 @@ from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.planning import Planner, part_keys, row_bytes
 from avatarkit.bulk.records import Job, JobState, Look, Opened, Run, RunState
 from avatarkit.bulk.specs import Row, row_of
-from avatarkit.chain import kept, perform
 from avatarkit.errors import (
     AuthenticationError,
     AvatarKitError,
@@ -33,10 +32,11 @@ from avatarkit.errors import (
     TaskFailed,
     UnsupportedOperation,
 )
-from avatarkit.models import FailureReason, Finding, Kind
+from avatarkit.models import FailureReason, Guard, Kind
 from avatarkit.protocol.outcome import Outcome
 from avatarkit.protocol.plan import Step
 from avatarkit.settings import CallOptions
+from avatarkit.steps import kept, perform
 from avatarkit.task import AsyncTask, snapshot_of
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("avatarkit")
 _STOPPING = (InsufficientCredits, AuthenticationError, EntitlementError)
 _UPLOAD_TRIES = 40  # about six hours
-_RESULT_KEPT = 25 * 3600.0  # seconds for which a finished task's result is asked for, whatever goes wrong
+_RESULT_KEPT = (
+    30 * 86400.0
+)  # seconds for which a finished task's result is asked for; no vendor keeps it longer
 _RETRY = 5.0  # seconds before what failed on this side is tried again; doubles
 _LONGEST_RETRY = 600.0
-_ABSENT_APART = 30.0  # seconds between two looks that have to agree that a submission made nothing
 
 
 class Sink(Protocol):
@@ -108,6 +109,8 @@ class Stages:
         turns: whether submissions get their turn of the account's rate with their intent.
         stopped: why the run submits no more, as far as these stages found out.
         dearest: the most that a video was seen to cost.
+        held_in_row: jobs that were held since a submission was last accepted.
+        troubled: when a finished job's result could not be fetched for the first time, by key.
         unrecorded: tokens of accepted tasks that the ledger could not take down, by key and attempt.
     """
 
@@ -121,6 +124,8 @@ class Stages:
     stopped: str = ""
     dearest: float = 0.0
     unrecorded: dict[tuple[str, int], str] = attrs.field(factory=dict)
+    held_in_row: int = 0
+    troubled: dict[str, float] = attrs.field(factory=dict)
 
     # -- submit
 
@@ -136,8 +141,13 @@ class Stages:
         try:
             needs = not job.part and part_keys(job.spec)
             parts = await self.ledger.parts_of(job.run, job.key) if needs else {}
+            if await self._renewed(job.run, parts):
+                return Result(Done.MOVED)
             ready = self.planner.ready(job, None if job.part else row_of(row_bytes(job.spec)).request, parts)
             step, name = self.planner.name(job, ready.step, job.attempt + 1, born=self.run.created)
+            if self._repeats(job, step):
+                # Should the first request be carried out after all, the vendor refuses this one.
+                name, gate.repeats = job.marker, True
             options = CallOptions(gate=gate, retries=0)
             answer = await perform(self.client, step, ready.made, name=name, options=options)
         except NotNow as shut:
@@ -149,6 +159,7 @@ class Stages:
             return Result(Done.MOVED)
         if not gate.token:
             return Result(Done.MOVED)
+        self.held_in_row = 0
         running = attrs.evolve(
             job,
             state=JobState.RUNNING,
@@ -158,6 +169,23 @@ class Stages:
             submitted_at=gate.accepted_at,
         )
         return Result(Done.MOVED, running=running, task=answer)
+
+    async def _renewed(self, run: str, parts: Mapping[str, Job]) -> bool:
+        """Whether a part is too old to be used, and was sent to be made again."""
+        now = await self.ledger.now() if parts else 0.0
+        old = [
+            key
+            for key, part in parts.items()
+            if part.finished_at is not None and now - part.finished_at > self.planner.lasts(part)
+        ]
+        for key in old:
+            await self.ledger.renew(run, key)
+        return bool(old)
+
+    def _repeats(self, job: Job, step: Step) -> bool:
+        """Whether *job* was shown absent where the external id guards against a second one."""
+        doubted = job.error.get("type") in ("Absent", "AlreadyThere")
+        return bool(job.marker) and doubted and self.client.guard_of(step.operation) is Guard.EXTERNAL_ID
 
     def _usual_cost(self) -> float:
         """What a job of unknown price is taken to cost: what it was said to, or what such jobs have cost so far."""
@@ -199,7 +227,7 @@ class Stages:
         """Try again later what failed on this side or on the way: a trouble of ours ends no job that was paid for."""
         now = await self.ledger.now()
         if state is JobState.READY:
-            age = now - job.ended_at if job.ended_at is not None else 0.0
+            age = now - self.troubled.setdefault(job.key, now)
             over, pause = age > _RESULT_KEPT, min(max(_RETRY, age / 4), _LONGEST_RETRY)
         else:
             over, pause = job.tries >= _UPLOAD_TRIES, min(_RETRY * 2.0**job.tries, _LONGEST_RETRY)
@@ -226,6 +254,13 @@ class Stages:
         self.stopped = reason
         _logger.warning("run %s submits no more: %s", self.run.id, reason)
         await self.ledger.set_run_state(self.run.id, RunState.STOPPED, reason[:500])
+
+    async def held(self) -> None:
+        """A job was held. So many in a row that each would have to be looked up by hand stop the run."""
+        self.held_in_row += 1
+        most = self.run.settings.max_failures
+        if most and self.held_in_row >= most:
+            await self.stop(f"{self.held_in_row} submissions in a row ended in doubt")
 
     async def _stop_after_failures(self) -> None:
         most = self.run.settings.max_failures
@@ -320,64 +355,3 @@ class Stages:
         if result.get("location") or not name:
             return result
         return {**result, "location": os.path.join(os.path.abspath(self.run.settings.out), name)}  # noqa: PTH100, PTH118
-
-    # -- reconcile
-
-    async def reconcile(self, job: Job) -> JobState:
-        """Find out what became of an intent whose outcome is not known; gives the state it has now. Free."""
-        if token := self.unrecorded.get((job.key, job.attempt)):
-            return await self._adopt(job, token)
-        ticket = job.ticket
-        if ticket is None:
-            return await self._hold(job, "nothing is known of what was sent")
-        try:
-            found = await self.client.reconcile(ticket)
-        except AvatarKitError as error:
-            _logger.info("job %s could not be looked up: %s", job.key, error)
-            return JobState.INTENT
-        if found.finding is Finding.FOUND and found.token:
-            return await self._adopt(job, found.token)
-        if found.finding is Finding.FOUND and found.artifact_id and job.part:
-            result = {"id": found.artifact_id}
-            await self.ledger.finish(
-                job.run, job.key, job.attempt, result=result, from_states=(JobState.INTENT,)
-            )
-            return JobState.DONE
-        if found.finding is Finding.ABSENT:
-            return await self._absent(job, found.explanation)
-        if found.later:
-            return JobState.INTENT
-        return await self._hold(job, found.explanation, found.candidates)
-
-    async def _adopt(self, job: Job, token: str) -> JobState:
-        task = self.client.task(token)
-        now = await self.ledger.now()
-        await self.ledger.adopt(job.run, job.key, job.attempt, task_id=task.id, token=token, look_at=now)
-        return JobState.RUNNING
-
-    async def take_down_rest(self) -> None:
-        """At the end of a run: tell the ledger, if it can be told by now, of accepted tasks that it does not know."""
-        for (key, attempt), token in self.unrecorded.items():
-            try:
-                now = await self.ledger.now()
-                task_id = self.client.task(token).id
-                await self.ledger.adopt(self.run.id, key, attempt, task_id=task_id, token=token, look_at=now)
-            except AvatarKitError as error:
-                _logger.error("job %s: %s; its task goes on with the token %s", key, error, token)
-
-    async def _absent(self, job: Job, explanation: str) -> JobState:
-        now = await self.ledger.now()
-        since = await self.ledger.absent(job.run, job.key, job.attempt)
-        # Two lists have to agree, and the second one must be younger than any request that may still be on its way.
-        if now - since < _ABSENT_APART or now < job.send_by + self.client.submit_seconds:
-            return JobState.INTENT
-        facts = {"type": "Absent", "message": explanation}
-        await self.ledger.put_back(job.run, job.key, job.attempt, error=facts, not_before=now)
-        return JobState.NEW
-
-    async def _hold(self, job: Job, why: str, candidates: tuple[str, ...] = ()) -> JobState:
-        facts: dict[str, Any] = {"type": "InDoubt", "message": why}
-        if candidates:
-            facts["candidates"] = list(candidates[:20])
-        await self.ledger.hold(job.run, job.key, job.attempt, error=facts)
-        return JobState.HELD

@@ -15,7 +15,7 @@ from typing import Any
 
 from avatarkit.bulk.records import Job, Look
 from avatarkit.bulk.stages import Stages
-from avatarkit.errors import AuthenticationError, AvatarKitError, InvalidHandle
+from avatarkit.errors import AuthenticationError, AvatarKitError
 from avatarkit.task import AsyncTask, end_of
 
 _logger = logging.getLogger("avatarkit")
@@ -59,16 +59,14 @@ class Watcher:
         return not self._futures and not self._ended and not self._busy
 
     def add(self, job: Job, task: AsyncTask[Any] | None = None) -> None:
-        """Look at *job* until it ends; *task* is its handle, where whoever submitted it has it still."""
-        if job.key in self._futures:
-            return
-        try:
-            task = task if task is not None else self._stages.task_of(job)
-        except InvalidHandle as error:
-            # Another account's, or damaged: the hub cannot look, so the ledger must not believe that it does.
-            _logger.error("job %s cannot be looked at: %s", job.key, error)
-            return
-        self._watch(job, task)
+        """Look at *job* until it ends; *task* is its handle, where whoever submitted it has it still.
+
+        Raises:
+            InvalidHandle: its token cannot be read here.
+
+        """
+        if job.key not in self._futures:
+            self._watch(job, task if task is not None else self._stages.task_of(job))
 
     def _watch(self, job: Job, task: AsyncTask[Any]) -> None:
         future = self._futures[job.key] = end_of(task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from avatarkit.cli import bulk_resolve, bulk_run, bulk_show
+from avatarkit.cli import bulk_resolve, bulk_run, bulk_show, bulk_worker
 from avatarkit.cli.invocation import command
 
 
@@ -14,6 +14,8 @@ def register(app: typer.Typer) -> None:
         help="Many videos from a CSV or JSON lines; what was paid for is never lost.", no_args_is_help=True
     )
     command(group, "run")(bulk_run.bulk_run)
+    command(group, "feed")(bulk_worker.feed)
+    command(group, "worker")(bulk_worker.worker)
     command(group, "status")(bulk_show.status)
     command(group, "report")(bulk_show.report)
     command(group, "doubts")(bulk_show.doubts)

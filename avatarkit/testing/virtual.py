@@ -24,13 +24,13 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[Any]:
         """Ready sockets, or none after the clock jumped by *timeout*."""
+        if timeout is not None and timeout != 0 and self.loop.jobs:
+            return super().select(0.05)
         events = super().select(0)
         if events or timeout == 0:
             return events
         if timeout is None:
             return super().select(None)
-        if self.loop.jobs:
-            return super().select(0.05)
         if (
             len(self.get_map()) > 1
         ):  # the loop's own wake-up pipe is one; only sockets can still be on their way

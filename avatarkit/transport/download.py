@@ -101,9 +101,7 @@ async def download(
     finally:
         if not part.finished:
             await _in_thread(part.close)
-    return Downloaded(
-        path=part.target, size=part.have, sha256=part.sha256, seconds=clock.monotonic() - begun
-    )
+    return Downloaded(path=part.target, size=part.have, sha256=part.sha256, seconds=clock.monotonic() - begun)
 
 
 async def read_bytes(

@@ -122,7 +122,10 @@ async def _gated(
         seconds = await gate.open(ticket)
     except AvatarKitError as error:
         raise GateShut(error) from None
-    mark = SendMark(math.inf if seconds is None else account.clock.monotonic() + seconds)
+    mark = SendMark(math.inf)
+    if seconds is not None:
+        mark.deadline = account.clock.monotonic() + seconds
+        mark.wall_deadline = account.clock.time() + seconds
     before = send_mark.set(mark)
     try:
         answer = await send()

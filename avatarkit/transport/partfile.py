@@ -78,7 +78,8 @@ class PartFile:
         part = cls(target, overwrite=overwrite, digest=digest)
         try:
             _check_target(target, overwrite=overwrite)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.parent.is_dir():
+                target.parent.mkdir(parents=True, exist_ok=True)
             part._open_locked()
             try:
                 part._resume()

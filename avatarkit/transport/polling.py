@@ -125,11 +125,28 @@ class PollHub:
         if record.scheduled or record.terminal or self._closed:
             return
         record.scheduled = True
-        if record.hinted or (record.resumed and record.looks == 0):
+        if record.hinted:
             self._agenda.enqueue(record)
+        elif record.resumed and record.looks == 0:
+            self._take_up(record)
         else:
             self._reschedule(record)
         self._crew.hire()
+
+    def _take_up(self, record: Watched) -> None:
+        """See when to look at a task of another process's: at once, for it may have ended long ago.
+
+        Many that are taken up together are shown by a few lists, where there are such; those that have only just been
+        submitted then wait for their time, as in that process.
+        """
+        kind = record.kind.kind
+        rounds, usual = self._rounds.get(kind), self._account.durations[kind].expected(record.size)
+        if rounds is None:
+            self._agenda.enqueue(record)
+        elif self._clock.monotonic() - record.born < usual / 2:
+            self._reschedule(record)
+        else:
+            rounds.add(record, delay=0.0)
 
     def watch_holders(self, pool: str) -> None:
         """A submission waits for a slot of *pool*: look at those that hold one, though nobody else waits."""

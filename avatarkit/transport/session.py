@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import ssl
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -42,12 +43,18 @@ class SendMark:
 
     Attributes:
         deadline: monotonic second after which it must not go out any more.
+        wall_deadline: the same in seconds since 1970: the monotonic clock stands still while a machine sleeps.
         sent: set when a connection was handed to it: from then on a byte may be on its way.
 
     """
 
     deadline: float
     sent: bool = False
+    wall_deadline: float = math.inf
+
+    def too_late(self, clock: Clock) -> bool:
+        """Whether its time is over, by either clock."""
+        return clock.monotonic() > self.deadline or clock.time() > self.wall_deadline
 
 
 send_mark: ContextVar[SendMark | None] = ContextVar("avatarkit-send-mark", default=None)
@@ -103,7 +110,7 @@ def _submit_connector(clock: Clock, **options: Any) -> aiohttp.TCPConnector:
             connection = await super().connect(req, traces, timeout)
             mark = send_mark.get()
             if mark is not None:
-                if clock.monotonic() > mark.deadline:
+                if mark.too_late(clock):
                     connection.release()
                     raise NotSent("the time given ran out before the request could go out")
                 mark.sent = True

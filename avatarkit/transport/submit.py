@@ -268,12 +268,17 @@ class Submitter:
 
     async def _gated(self, attempt: Attempt) -> AvatarKitError | bool:
         """Send *attempt* once its gate is open, and tell the gate; True, or what keeps the caller from going on."""
-        gate, ticket, account = attempt.options.gate, attempt.ticket, self._account
+        gate, account = attempt.options.gate, self._account
         assert gate is not None
+        attempt.made = account.clock.time()  # it may have waited long for its turn
+        ticket = attempt.ticket
+        began, wall = account.clock.monotonic(), attempt.made
         try:
             seconds = await gate.open(ticket)
             if seconds is not None:
-                attempt.mark.deadline = min(attempt.mark.deadline, account.clock.monotonic() + seconds)
+                now = account.clock.monotonic()
+                attempt.mark.deadline = min(attempt.mark.deadline, now + seconds)
+                attempt.mark.wall_deadline = wall + (now - began) + seconds
         except AvatarKitError as error:
             attempt.outcome = Outcome.NOT_SENT
             return error

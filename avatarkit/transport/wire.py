@@ -74,8 +74,11 @@ class Wire(Protocol):
 class SendGuard(Protocol):
     """The send deadline of a submission, see ``session.SendMark``."""
 
-    deadline: float
     sent: bool
+
+    def too_late(self, clock: Clock) -> bool:
+        """Whether its time is over."""
+        ...
 
 
 class WireSession:
@@ -129,7 +132,7 @@ class WireSession:
 
     def _pass(self, mark: SendGuard | None) -> None:
         if mark is not None:
-            if self._clock.monotonic() > mark.deadline:
+            if mark.too_late(self._clock):
                 raise NotSent("the time given ran out before the request could go out")
             mark.sent = True
 

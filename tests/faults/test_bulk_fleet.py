@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 pytest_plugins = ("postgres_server",)
 
 JOBS, KILLS, FREEZES, WORKERS = 600, 10, 3, 3
-CAP, RATE = 30, 40.0
+CAP, RATE = 30, 50.0
 FROZEN = 13.0
 CHILD = Path(__file__).with_name("fleet_child.py")
 IMAGE, SOUND = "https://example.com/face.jpg", "https://example.com/words.mp3"
 
 # Every window is shorter than the 13 s of a freeze: lease, send window and time limit, heartbeats, hand-outs.
 PATCH = {
-    "avatarkit.bulk.stages": {"_ABSENT_APART": 0.5},
+    "avatarkit.bulk.doubts": {"_ABSENT_APART": 0.5},
     "avatarkit.bulk.gate": {"SEND_SECONDS": 3.0},
     "avatarkit.bulk.moves_submit": {"SLOT_WAIT": 0.2},
     "avatarkit.bulk.pgqueuer_engine": {"HEARTBEAT": 4.0, "_LOOK": 0.5},
@@ -215,7 +215,7 @@ def database(postgres: Database) -> Iterator[Database]:
 
 
 @pytest.mark.parametrize(
-    ("engine", "provider"), [("pgqueuer", "hifly"), ("pgqueuer", "guiji"), ("procrastinate", "guiji")]
+    ("engine", "provider"), [(e, p) for e in ("pgqueuer", "procrastinate") for p in SEMANTICS]
 )
 def test_kills_and_freezes_lose_nothing_and_pay_nothing_twice(
     engine: str, provider: str, database: Database, tmp_path: Path

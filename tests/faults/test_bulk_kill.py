@@ -23,7 +23,7 @@ WHERE = ("", "", "open_intent", "accepted", "settle", "finish", "rename", "")
 
 # The doubts of a run are looked up two minutes after they arose; here the vendor's list is right after a second.
 PATCH = {
-    "avatarkit.bulk.stages": {"_ABSENT_APART": 0.3},
+    "avatarkit.bulk.doubts": {"_ABSENT_APART": 0.3},
     "avatarkit.bulk.local": {"_RECONCILE_EVERY": 0.3},
     "avatarkit.bulk.gate": {"SEND_SECONDS": 1.0},
     "avatarkit.providers.guiji.limits": {"SETTLE_SECONDS": 1.0},

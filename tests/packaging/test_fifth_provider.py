@@ -56,7 +56,7 @@ def test_sandbox() -> None:
 
 @pytest.mark.usefixtures("_fifth")
 def test_house(tmp_path: Path) -> None:
-    """The conformance suites' house makes clients of it, and submits by its samples; a pool takes it."""
+    """The conformance suites' house makes clients of it, and submits by its samples; generate goes by its plan."""
     side = AsyncSide()
     house = House(side, "fifth", tmp_path)
     try:
@@ -73,7 +73,7 @@ def test_house(tmp_path: Path) -> None:
 def test_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Doctor lists it, generate makes a video with it, bulk checks a manifest for it."""
+    """Doctor lists it, and generate makes a video with it."""
     with avatarkit.Sandbox(render="tiny", queue_seconds=0, run_seconds=0) as sandbox:
         monkeypatch.setenv("FIFTH_KEY", sandbox.token)
         monkeypatch.setenv("FIFTH_BASE_URL", sandbox.base_url("fifth"))

@@ -364,7 +364,7 @@ def test_closing_the_client_in_the_middle_fails_no_job(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["avatarkit.bulk.watch.Watcher._tell", "avatarkit.bulk.stages.Stages.reconcile"]
+    "where", ["avatarkit.bulk.watch.Watcher._tell", "avatarkit.bulk.doubts.Doubts.reconcile"]
 )
 def test_a_defect_behind_the_scenes_ends_the_run(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 from typing import ClassVar, Unpack
 
 from avatarkit.client import AsyncClient, AsyncResource, ClientOptions, read_credentials
-from avatarkit.models import Finding, Guard, Kind, Reconciliation, Ticket
+from avatarkit.models import Finding, Guard, Kind, RawResponse, Reconciliation, Ticket
 from avatarkit.protocol.endpoint import Endpoint, ProviderSpec, Request
 from avatarkit.protocol.marks import is_unique
 from avatarkit.protocol.plan import Capabilities
@@ -145,7 +146,8 @@ class AsyncGuiji(AsyncClient):
                 return found, page.total is not None and len(seen) >= page.total
             if found and is_unique(ticket.marker):
                 break
-            if _all_older(page.items, ticket.sent_at - _SKEW_SECONDS):
+            ahead = _ahead(page.response, self._account.clock.time())
+            if ahead is not None and _all_older(page.items, ticket.sent_at - ahead - _SKEW_SECONDS):
                 return found, True
         return found, False
 
@@ -173,6 +175,17 @@ class AsyncGuiji(AsyncClient):
         else:
             return Reconciliation(finding=Finding.ABSENT, explanation="nothing is listed with this name")
         return Reconciliation(finding=Finding.CANNOT_TELL, explanation=why, later=later)
+
+
+def _ahead(response: RawResponse | None, now: float) -> float | None:
+    """Seconds by which our clock is ahead of the vendor's, by the Date of an answer; None when it has none."""
+    try:
+        return (
+            now
+            - parsedate_to_datetime((response.headers if response is not None else {})["date"]).timestamp()
+        )
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def _all_older(rows: Sequence[Row], moment: float) -> bool:

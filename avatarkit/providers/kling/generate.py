@@ -26,6 +26,12 @@ _LIPS: Final = "lip_sync.create"
 _TASK: Final = frozenset({"watermark", "callback_url", "external_task_id"})
 _PICTURE_OPTIONS: Final = _TASK | {"mode"}
 _LIPS_OPTIONS: Final = _TASK | {"sound_volume", "original_audio_volume"}
+PART_LASTS: Final[Mapping[str, float]] = {
+    "audios.create_by_tts": (limits.RESULT_DAYS - 1) * 86400.0,
+    "lip_sync.identify_face": 23 * 3600.0,
+}
+"""Seconds for which a later step can use what a step made: speech for 30 days, faces for 24 hours, less a little."""
+
 PART_COSTS: Final[Mapping[str, float]] = {
     "audios.create_by_tts": limits.SPEECH_UNITS,
     "lip_sync.identify_face": limits.SPEECH_UNITS,

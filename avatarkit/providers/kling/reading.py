@@ -127,7 +127,7 @@ def batch(endpoint: Endpoint, names: Mapping[str, str], size: int) -> Callable[[
         going: dict[str, Snapshot] = {}
         found: dict[str, Snapshot] = {}
         for value in rows:
-            vendors = value.get("task_id") or value.get("id")
+            vendors: Any = value.get("task_id") or value.get("id")
             if vendors.__class__ is str and vendors not in names:
                 continue
             snapshot = _going(value, going, response) if vendors.__class__ is str else None
@@ -142,9 +142,7 @@ def batch(endpoint: Endpoint, names: Mapping[str, str], size: int) -> Callable[[
     return read
 
 
-def _going(
-    value: Mapping[str, Any], known: dict[str, Snapshot], response: RawResponse
-) -> Snapshot | None:
+def _going(value: Mapping[str, Any], known: dict[str, Snapshot], response: RawResponse) -> Snapshot | None:
     """The snapshot for a row that says no more than that its task goes on, as nearly all do: one for each status."""
     raw = value.get("task_status") or value.get("status")
     if raw.__class__ is not str or value.get("task_status_msg") or value.get("message"):
