@@ -136,6 +136,7 @@ class FleetWorker:
         while True:
             self._wake.clear()
             try:
+                await self._look_whether_it_goes_on(stages)
                 await leader.tick()
                 if hands.budget_short:
                     hands.budget_short = False
@@ -151,6 +152,13 @@ class FleetWorker:
             await asyncio.sleep(min(_AGAIN, self._options.tick))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._options.tick)
+
+    async def _look_whether_it_goes_on(self, stages: Stages) -> None:
+        """A run that was stopped may be fed again while its workers live: then it may have to be stopped again, too."""
+        if stages.stopped:
+            now = await self._ledger.get_run(self._run.id)
+            if now is not None and now.state is RunState.ACTIVE:
+                stages.stopped = ""
 
     async def _budget_is_used_up(self, stages: Stages) -> None:
         """Stop the run when nothing runs any more whose end could leave money for another job."""

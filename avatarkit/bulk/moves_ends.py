@@ -249,7 +249,8 @@ def _end(jobs: Sequence[Standing], state: str) -> Move[int]:
 
 
 _AGAIN_NEW = """UPDATE jobs SET state = 'new', result = '{}', error = '{}', due = 0, not_before = 0, token = '',
-        task_id = '', submitted_at = NULL, ended_at = NULL, finished_at = NULL WHERE seq = :seq AND state = 'done' RETURNING seq"""
+        task_id = '', submitted_at = NULL, ended_at = NULL, finished_at = NULL
+    WHERE seq = :seq AND state = 'done' RETURNING seq"""
 _WAIT_AGAIN = """UPDATE jobs SET state = 'blocked', pending = pending + 1
     WHERE seq IN (SELECT job FROM needs WHERE part = :seq) AND state IN ('new', 'blocked')"""
 

@@ -24,6 +24,11 @@ def on(provider: str, tmp_path: Path, main: Any, **options: Any) -> None:
     in_virtual_time(inside)
 
 
+async def rest_of(outcomes: Any) -> None:
+    async for outcome in outcomes:
+        assert outcome.state is JobState.DONE
+
+
 def sound(path: Path) -> Path:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -315,7 +320,7 @@ def test_rows_of_a_manifest_with_mistakes_are_taken_back(tmp_path: Path) -> None
 
     async def main(bulk: Bulk) -> None:
         rows = [*bulk.jobs(600), ("bad", {"text": "nobody to say it"})]
-        with pytest.raises(errors.InvalidRequest, match="bad|presenter"):
+        with pytest.raises(errors.InvalidRequest, match=r"bad|presenter"):
             await bulk.run(rows)
         assert states(await bulk.run(bulk.jobs(2))) == {"done": 2}
         assert sum(bulk.made().values()) == 2
@@ -336,7 +341,7 @@ def test_a_budget_can_be_lifted(tmp_path: Path) -> None:
 
 
 def test_closing_the_client_in_the_middle_fails_no_job(tmp_path: Path) -> None:
-    """An error in the user's loop closes the client before the run: what runs is still running, and is fetched later."""
+    """An error in the user's loop closes the client before the run: what runs still runs, and is fetched later."""
 
     async def main(bulk: Bulk) -> None:
         clock = bulk.client.clock
@@ -353,8 +358,7 @@ def test_closing_the_client_in_the_middle_fails_no_job(tmp_path: Path) -> None:
         await anext(outcomes)
         await bulk.client.aclose()
         with pytest.raises(errors.AvatarKitError):
-            async for outcome in outcomes:
-                assert outcome.state is JobState.DONE
+            await rest_of(outcomes)
         async with again:
             rest = {o.key: o async for o in again.bulk(bulk.jobs(40), journal=bulk.journal, out=bulk.out)}
         assert states(rest) == {"done": 40}

@@ -24,7 +24,7 @@ from avatarkit.bulk.fleet_turns import LATE, StoreTime, Turnstile
 from avatarkit.bulk.fleet_worker import FleetWorker, is_over, set_rate
 from avatarkit.bulk.gate import LedgerGate
 from avatarkit.bulk.ledger import Ledger
-from avatarkit.bulk.records import Job, JobState, Opened, Turns
+from avatarkit.bulk.records import Job, JobState, Opened, RunState, Turns
 from avatarkit.bulk.run import BulkOptions, BulkRun
 from avatarkit.bulk.sqlite import SqliteLedger
 from avatarkit.bulk.stages import Done, Result
@@ -191,6 +191,35 @@ def test_a_budget_that_holds_no_more_ends_the_run(tmp_path: Path) -> None:
             counts = await at.counts()
             assert counts["new"] > 0
             assert counts["done"] + counts["new"] == 20
+
+    lives(main)
+
+
+def test_a_run_that_was_stopped_can_go_on_and_be_stopped_again(tmp_path: Path) -> None:
+    """No money left, recharged, no money left again, with one worker that lives through it: it stops both times."""
+
+    async def main() -> None:
+        async with house(tmp_path, 30, "hifly") as at:
+            box = at.bulk.box
+            box.set_credits("hifly", box.token, 100)
+            options = attrs.evolve(OPTIONS, until_done=False)
+            stop = asyncio.Event()
+            working = asyncio.create_task((await at.worker(options)).work(stop))
+            done = 0
+            for _ in range(2):
+                await asyncio.sleep(300.0)
+                run = await at.ledger.get_run("main")
+                assert run is not None
+                assert (run.state, run.reason[:19]) == (RunState.STOPPED, "InsufficientCredits")
+                counts = await at.counts()
+                assert done < counts["done"] < 30
+                done = counts["done"]
+                refused = box.seen.requests["POST /video/create_by_tts"] - done
+                assert refused <= 2 * OPTIONS.submits * 2
+                box.set_credits("hifly", box.token, 100)
+                await at.ledger.open_run("main", run.settings)
+            stop.set()
+            await working
 
     lives(main)
 
