@@ -37,7 +37,7 @@ import attrs
 
 from avatarkit import AsyncGuiji, AsyncSandbox, VideoRequest, providers
 from avatarkit.bulk.fleet import FleetOptions, Handler, Stage
-from avatarkit.bulk.fleet_worker import FleetWorker, feeding
+from avatarkit.bulk.fleet_worker import FleetWorker
 from avatarkit.bulk.records import Job, JobState
 from avatarkit.bulk.run import BulkOptions, BulkRun
 from avatarkit.bulk.specs import Row
@@ -310,7 +310,6 @@ async def fleet(jobs: int, workers: int, folder: Path) -> dict[str, float]:
             await bulk.feed()
             run = bulk.run
         assert run is not None
-        await feeding(ledger, run, over=True)
         engine, stop = MemoryEngine(), asyncio.Event()
         options = FleetOptions(until_done=True, submits=4, downloads=4)
         # They do not start at once: real ones never do, and each asks the ledger at times of its own.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from avatarkit.bulk.records import Job, JobState
-from avatarkit.errors import AvatarKitError
+from avatarkit.errors import AuthenticationError, AvatarKitError
 from avatarkit.models import Finding
 
 if TYPE_CHECKING:
@@ -37,9 +37,13 @@ class Doubts:
             return await self._hold(job, "nothing is known of what was sent")
         try:
             found = await self._stages.client.reconcile(ticket)
+        except AuthenticationError as error:
+            await self._stages.refused(error)
+            return JobState.INTENT
         except AvatarKitError as error:
             _logger.info("job %s could not be looked up: %s", job.key, error)
             return JobState.INTENT
+        self._stages.refused_since = None
         if found.finding is Finding.FOUND and found.token:
             return await self._adopt(job, found.token)
         if found.finding is Finding.FOUND and found.artifact_id and job.part:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.records import Intent, Job, OpenAnswer, Opened
@@ -24,6 +25,7 @@ from avatarkit.models import Ticket
 from avatarkit.protocol.outcome import Outcome
 from avatarkit.protocol.redact import scrub
 
+T = TypeVar("T")
 _logger = logging.getLogger("avatarkit")
 SEND_SECONDS = 30.0
 """How long after its intent was written a submission may go out."""
@@ -53,6 +55,19 @@ def error_facts(error: BaseException) -> dict[str, Any]:
     if hint:
         facts["hint"] = scrub(hint)[:500]
     return facts
+
+
+async def surely(call: Callable[[], Awaitable[T]]) -> T:
+    """Call the ledger, and again while it is in trouble: what happened at the provider must not be forgotten."""
+    for pause in _AGAIN:
+        try:
+            return await call()
+        except AvatarKitError as error:
+            if pause is None:
+                raise
+            _logger.warning("the ledger is in trouble and is asked again: %s", error)
+            await asyncio.sleep(pause)
+    raise AssertionError("unreachable")
 
 
 class LedgerGate:
@@ -124,15 +139,15 @@ class LedgerGate:
             return  # an answer at once is taken down with what it holds, by whoever asked
         facts = error_facts(error) if error is not None else {"type": "Unknown", "message": "no answer"}
         if self.outcome is Outcome.IN_DOUBT:
-            await self._ledger.doubt(run, key, attempt, error=facts)
+            await surely(partial(self._ledger.doubt, run, key, attempt, error=facts))
         elif self.outcome in (Outcome.TRY_LATER, Outcome.NOT_SENT):
-            await self._try_later(ticket, error, facts)
+            await surely(partial(self._try_later, ticket, error, facts))
         else:
-            await self._refused(error, facts)
+            await surely(partial(self._refused, error, facts))
 
     async def _accepted(self, ticket: Ticket, task_id: str, token: str) -> None:
         self.token, self.task_id = token, task_id
-        taken = await self._take_down(task_id, token)
+        taken = await surely(partial(self._take_down, task_id, token))
         if not taken:
             self.token = ""  # the job is somebody else's now
             # Somebody resolved the intent while its answer was on the way: two tasks may exist. Say so, lose neither.
@@ -149,22 +164,12 @@ class LedgerGate:
             )
 
     async def _take_down(self, task_id: str, token: str) -> bool:
-        """Tell the ledger of the accepted task; a ledger in trouble is asked again, for this must not be forgotten."""
-        for pause in _AGAIN:
-            try:
-                now = self.accepted_at = await self._ledger.now()
-                job = (self._job.run, self._job.key, self.attempt)
-                accepted, adopt = self._ledger.accepted, self._ledger.adopt
-                if await accepted(*job, task_id=task_id, token=token, look_at=now):
-                    return True
-                # Another worker may have held it while the answer was on its way here.
-                return await adopt(*job, task_id=task_id, token=token, look_at=now)
-            except AvatarKitError as error:
-                if pause is None:
-                    raise
-                _logger.warning("task %s was accepted, and could not be taken down yet: %s", task_id, error)
-                await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
+        job = (self._job.run, self._job.key, self.attempt)
+        now = self.accepted_at = await self._ledger.now()
+        if await self._ledger.accepted(*job, task_id=task_id, token=token, look_at=now):
+            return True
+        # Another worker may have held it while the answer was on its way here.
+        return await self._ledger.adopt(*job, task_id=task_id, token=token, look_at=now)
 
     async def _try_later(
         self, ticket: Ticket, error: AvatarKitError | None, facts: Mapping[str, Any]

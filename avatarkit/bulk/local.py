@@ -25,7 +25,7 @@ from avatarkit.bulk.gate import error_facts
 from avatarkit.bulk.records import Job, JobState, Look, RunState
 from avatarkit.bulk.stages import Done, Result, Stages
 from avatarkit.bulk.watch import Watcher
-from avatarkit.errors import AvatarKitError, ClientClosed, InvalidHandle
+from avatarkit.errors import AuthenticationError, AvatarKitError, ClientClosed, InvalidHandle
 from avatarkit.task import AsyncTask
 
 _logger = logging.getLogger("avatarkit")
@@ -332,6 +332,8 @@ class LocalDriver:
                         continue
                     state = await self._resolving.reconcile(job)
                     await self._reconciled(job.key, state)
+            except AuthenticationError:
+                raise  # for so long that the run must end
             except AvatarKitError as error:
                 _logger.warning("doubts could not be looked into: %s", error)
             self._doubts.clear()

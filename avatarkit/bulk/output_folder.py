@@ -27,6 +27,7 @@ from avatarkit.bulk.output_places import (
 from avatarkit.errors import ConfigurationError, DownloadFailed
 from avatarkit.transport.clock import in_thread
 from avatarkit.transport.download import Downloaded
+from avatarkit.transport.partfile import drop_twin
 
 _IN_THE_WAY = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL}
 T = TypeVar("T")
@@ -134,6 +135,8 @@ class Folder:
         claim = judged(held, owner, younger=younger, size=found.st_size if found is not None else 0)
         if claim.held in (Held.FREE, Held.OLDER) and held != owner:
             _write(note, noted(owner))
+        if claim.held is Held.THERE:
+            drop_twin(target)
         return claim
 
     def _open_notes(self, folder: Path) -> None:

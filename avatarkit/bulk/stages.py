@@ -10,11 +10,12 @@ import enum
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from avatarkit.bulk.gate import LedgerGate, NotNow, error_facts
+from avatarkit.bulk.gate import LedgerGate, NotNow, error_facts, surely
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.planning import Planner, part_keys, row_bytes
 from avatarkit.bulk.records import Job, JobState, Look, Opened, Run, RunState
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("avatarkit")
 _STOPPING = (InsufficientCredits, AuthenticationError, EntitlementError)
 _UPLOAD_TRIES = 40  # about six hours
+_MISSING_FOR = 600.0  # seconds for which the provider has to deny a task before that is believed
+_REFUSED_FOR = (
+    1200.0  # seconds of refused credentials after which a run ends; its tasks run on, for a later one
+)
 _RESULT_KEPT = (
     30 * 86400.0
 )  # seconds for which a finished task's result is asked for; no vendor keeps it longer
@@ -109,6 +114,8 @@ class Stages:
         turns: whether submissions get their turn of the account's rate with their intent.
         stopped: why the run submits no more, as far as these stages found out.
         dearest: the most that a video was seen to cost.
+        missing: since when the provider denies a running task, by key and attempt.
+        refused_since: since when the credentials are refused by whatever is asked.
         held_in_row: jobs that were held since a submission was last accepted.
         troubled: when a finished job's result could not be fetched for the first time, by key.
         unrecorded: tokens of accepted tasks that the ledger could not take down, by key and attempt.
@@ -125,6 +132,8 @@ class Stages:
     dearest: float = 0.0
     unrecorded: dict[tuple[str, int], str] = attrs.field(factory=dict)
     held_in_row: int = 0
+    missing: dict[tuple[str, int], float] = attrs.field(factory=dict)
+    refused_since: float | None = None
     troubled: dict[str, float] = attrs.field(factory=dict)
 
     # -- submit
@@ -243,9 +252,8 @@ class Stages:
     async def _answered(self, job: Job, gate: LedgerGate, step: Step, answer: Any) -> None:
         result = {**kept(step, answer), "operation": step.operation}
         cost = getattr(answer, "cost", None)
-        await self.ledger.finish(
-            job.run, job.key, gate.attempt, result=result, cost=cost, from_states=(JobState.INTENT,)
-        )
+        finish = partial(self.ledger.finish, job.run, job.key, gate.attempt, result=result, cost=cost)
+        await surely(partial(finish, from_states=(JobState.INTENT,)))
 
     async def stop(self, reason: str) -> None:
         """Have the run submit no more; what is running is still collected."""
@@ -254,6 +262,14 @@ class Stages:
         self.stopped = reason
         _logger.warning("run %s submits no more: %s", self.run.id, reason)
         await self.ledger.set_run_state(self.run.id, RunState.STOPPED, reason[:500])
+
+    async def refused(self, error: AuthenticationError) -> None:
+        """The credentials were refused where nothing is submitted: for a while that may pass; then the run ends."""
+        await self.stop(f"{type(error).__name__}: {error}")
+        now = await self.ledger.now()
+        self.refused_since = self.refused_since if self.refused_since is not None else now
+        if now - self.refused_since > _REFUSED_FOR:
+            raise error
 
     async def held(self) -> None:
         """A job was held. So many in a row that each would have to be looked up by hand stop the run."""
@@ -279,10 +295,14 @@ class Stages:
 
         None when nothing is known that ends it.
         """
-        if isinstance(error, NotFound):  # several times in a row, else the hub would go on
-            return Look(key=job.key, attempt=job.attempt, state=JobState.FAILED, error=error_facts(error))
+        if isinstance(error, NotFound):
+            # A list that lags or a vendor's update can hide a task for a while, and it was paid for.
+            now = await self.ledger.now()
+            if now - self.missing.setdefault((job.key, job.attempt), now) >= _MISSING_FOR:
+                return Look(key=job.key, attempt=job.attempt, state=JobState.FAILED, error=error_facts(error))
         if error is not None:
             return None  # it says nothing of this task: it is looked at again, here or in a later run
+        self.missing.pop((job.key, job.attempt), None)
         snapshot = snapshot_of(task)
         if snapshot is None or not snapshot.status.terminal:
             return None
@@ -310,6 +330,7 @@ class Stages:
     async def settle(self, looks: list[Look]) -> list[str]:
         """Tell the ledger; gives the keys that are ready to be collected."""
         ready = await self.ledger.settle(self.run.id, looks)
+        self.refused_since = None
         if any(look.state is JobState.FAILED for look in looks):
             await self._stop_after_failures()
         return ready
@@ -339,9 +360,12 @@ class Stages:
             await self.ledger.fail(job.run, job.key, job.attempt, error=error_facts(failed))
             return Result(Done.MOVED)
         except AvatarKitError as error:
+            if isinstance(error, AuthenticationError):
+                await self.refused(error)
             facts = {**error_facts(error), "token": job.token}
             return await self._postpone(job, JobState.READY, facts)
-        if not await self.ledger.finish(job.run, job.key, job.attempt, result=result, cost=cost):
+        finish = partial(self.ledger.finish, job.run, job.key, job.attempt, result=result, cost=cost)
+        if not await surely(finish):
             return Result(Done.MOVED)
         if not job.part:
             self.dearest = max(self.dearest, cost or 0.0)

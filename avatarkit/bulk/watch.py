@@ -21,9 +21,6 @@ from avatarkit.task import AsyncTask, end_of
 _logger = logging.getLogger("avatarkit")
 _MOST = 500  # looks told at once
 _PATIENCE = 30.0  # seconds until a task that the provider would not show is asked for again
-_REFUSED_FOR = (
-    1200.0  # seconds of refused credentials after which a run ends; its jobs run on, for a later one
-)
 
 Ended = tuple[Job, AsyncTask[Any], BaseException | None]
 
@@ -48,7 +45,6 @@ class Watcher:
         self._futures: dict[str, asyncio.Future[bool]] = {}
         self._wake = asyncio.Event()
         self._busy = False
-        self._refused_since: float | None = None
 
     def __len__(self) -> int:
         return len(self._futures)
@@ -102,7 +98,6 @@ class Watcher:
                     await self._unknown(job, task, error)
             if looks:
                 await self._stages.settle([look for _, _, look in looks])
-                self._refused_since = None
         except AuthenticationError:
             raise  # for so long that the run must end
         except AvatarKitError as error:
@@ -117,13 +112,9 @@ class Watcher:
     async def _unknown(self, job: Job, task: AsyncTask[Any], error: BaseException | None) -> None:
         if self._stages.client.closed:
             return
-        loop = asyncio.get_running_loop()
         if isinstance(error, AuthenticationError):
-            await self._stages.stop(f"{type(error).__name__}: {error}")
-            self._refused_since = self._refused_since or loop.time()
-            if loop.time() - self._refused_since > _REFUSED_FOR:
-                raise error
-        loop.call_later(_PATIENCE, self._again, job, task)
+            await self._stages.refused(error)
+        asyncio.get_running_loop().call_later(_PATIENCE, self._again, job, task)
 
     def _again(self, job: Job, task: AsyncTask[Any]) -> None:
         if job.key not in self._futures and not self._stages.client.closed:

@@ -62,9 +62,7 @@ class PartFile:
         self.identity = Identity()
         self._overwrite = overwrite
         self._hash = hashlib.sha256() if digest else None
-        stem = target.name if len(os.fsencode(target.name)) <= _MAX_NAME else _short(target.name)
-        self.path = target.with_name(f"{stem}.part")
-        self._note = target.with_name(f"{stem}.part.json")
+        self.path, self._note = _beside(target)
         self._noted = True  # whether there may be a note
         self._fd = -1
         self._lock = threading.Lock()
@@ -179,7 +177,7 @@ class PartFile:
                 raise InvalidRequest(f"{self.target}: appeared while it was downloaded") from None
             self.path.replace(self.target)
         else:
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)
 
     def _open_locked(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -242,6 +240,18 @@ class PartFile:
             raise DownloadFailed(f"{self.target.name}: cannot be written ({reason})") from error
 
 
+def drop_twin(target: Path) -> None:
+    """Remove the part file beside the whole file *target* if both are one: its process was killed while it renamed.
+
+    Blocks. Does nothing where the part file is another download's, and raises nothing.
+    """
+    path, note = _beside(target)
+    with contextlib.suppress(OSError):
+        if os.path.samestat(path.lstat(), target.lstat()):
+            note.unlink(missing_ok=True)
+            path.unlink()
+
+
 _MAX_VECTOR = 1000
 
 
@@ -249,6 +259,12 @@ def _write_all(fd: int, pieces: list[bytes]) -> int:
     """Bytes that one system call wrote; 0 where there is no such call, or too many pieces for it."""
     vector = getattr(os, "writev", None)
     return int(vector(fd, pieces)) if vector is not None and 0 < len(pieces) <= _MAX_VECTOR else 0
+
+
+def _beside(target: Path) -> tuple[Path, Path]:
+    """The part file of *target*, and its note."""
+    stem = target.name if len(os.fsencode(target.name)) <= _MAX_NAME else _short(target.name)
+    return target.with_name(f"{stem}.part"), target.with_name(f"{stem}.part.json")
 
 
 def _short(name: str) -> str:

@@ -16,6 +16,7 @@ from avatarkit.bulk.journal import open_ledger
 from avatarkit.models import RawResponse, Status
 from avatarkit.providers.guiji import answers, operations
 from avatarkit.providers.kling import endpoints as kling
+from avatarkit.transport.partfile import drop_twin
 
 
 def on(provider: str, tmp_path: Path, main: Callable[[Bulk], Awaitable[None]], **options: Any) -> None:
@@ -135,6 +136,19 @@ def test_a_small_file_takes_two_ways_to_a_thread(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.glob("one*")] == ["one.mp4"]
 
     on("guiji", tmp_path, main)
+
+
+def test_a_kill_in_the_middle_of_naming_leaves_no_second_name(tmp_path: Path) -> None:
+    """Killed between the file's name and the end of its part file's: the part goes, another download's part stays."""
+    target, part = tmp_path / "one.mp4", tmp_path / "one.mp4.part"
+    target.write_bytes(b"whole")
+    part.hardlink_to(target)
+    drop_twin(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.mp4"]
+    part.write_bytes(b"whole")
+    drop_twin(target)
+    assert part.exists()
+    drop_twin(tmp_path / "nothing.mp4")
 
 
 def test_rows_of_guiji_that_go_on_share_a_snapshot() -> None:

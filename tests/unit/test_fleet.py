@@ -18,16 +18,18 @@ from ledger_suite import begun, intent, running, ticket
 
 from avatarkit import providers
 from avatarkit.bulk.fleet import FleetOptions, Handler, Stage, cut, open_engine, queue_name, resting
-from avatarkit.bulk.fleet_hands import Door
+from avatarkit.bulk.fleet_hands import Door, Files, Hands
 from avatarkit.bulk.fleet_lead import Leader
 from avatarkit.bulk.fleet_turns import LATE, StoreTime, Turnstile
 from avatarkit.bulk.fleet_worker import FleetWorker, is_over, set_rate
 from avatarkit.bulk.gate import LedgerGate
 from avatarkit.bulk.ledger import Ledger
-from avatarkit.bulk.records import Job, JobState, Opened, RunState, Turns
+from avatarkit.bulk.output import Output
+from avatarkit.bulk.planning import Planner
+from avatarkit.bulk.records import Job, JobState, Look, Opened, RunState, Turns
 from avatarkit.bulk.run import BulkOptions, BulkRun
 from avatarkit.bulk.sqlite import SqliteLedger
-from avatarkit.bulk.stages import Done, Result
+from avatarkit.bulk.stages import Done, Result, Stages
 from avatarkit.errors import ConfigurationError, TransportError
 from avatarkit.testing.virtual import VirtualClock, VirtualTimeLoop
 
@@ -201,7 +203,7 @@ def test_a_run_that_was_stopped_can_go_on_and_be_stopped_again(tmp_path: Path) -
     async def main() -> None:
         async with house(tmp_path, 30, "hifly") as at:
             box = at.bulk.box
-            box.set_credits("hifly", box.token, 100)
+            box.set_account(credits=100)
             options = attrs.evolve(OPTIONS, until_done=False)
             stop = asyncio.Event()
             working = asyncio.create_task((await at.worker(options)).work(stop))
@@ -216,7 +218,7 @@ def test_a_run_that_was_stopped_can_go_on_and_be_stopped_again(tmp_path: Path) -
                 done = counts["done"]
                 refused = box.seen.requests["POST /video/create_by_tts"] - done
                 assert refused <= 2 * OPTIONS.submits * 2
-                box.set_credits("hifly", box.token, 100)
+                box.set_account(credits=100)
                 await at.ledger.open_run("main", run.settings)
             stop.set()
             await working
@@ -302,17 +304,45 @@ def test_who_was_frozen_does_not_lead(tmp_path: Path) -> None:
     lives(main)
 
 
-def _stages(worker: FleetWorker) -> Any:
-    from avatarkit.bulk.output import Output
-    from avatarkit.bulk.planning import Planner
-    from avatarkit.bulk.stages import Stages
+def test_of_two_who_fetched_one_video_one_file_is_left(tmp_path: Path) -> None:
+    """A worker that comes late with its download, as after a freeze, removes its own file and not the recorded one."""
 
+    async def main() -> None:
+        async with house(tmp_path, 2) as at:
+            hands, sinks = [], []
+            for _ in range(2):
+                stages = _stages(await at.worker())
+                sinks.append(stages.sink.sink)
+                hands.append(Hands(stages, OPTIONS, asyncio.Event()))
+            await hands[0].submit(["j0"])
+            job = await at.ledger.get("main", "j0")
+            assert job is not None
+            await asyncio.sleep(40.0)
+            await at.ledger.settle("main", [Look(key="j0", attempt=1, state=JobState.READY)])
+            put = sinks[1].put
+
+            async def late(*given: Any) -> Any:
+                await hands[0].collect(["j0"])
+                return await put(*given)
+
+            sinks[1].put = late
+            await hands[1].collect(["j0"])
+            job = await at.ledger.get("main", "j0")
+            assert job is not None
+            assert (job.state, job.result["file"]) == (JobState.DONE, "j0.mp4")
+            assert [path.name for path in at.bulk.out.iterdir() if path.suffix == ".mp4"] == ["j0.mp4"]
+            assert not list(at.bulk.out.rglob("*.part"))
+
+    lives(main)
+
+
+def _stages(worker: FleetWorker) -> Stages:
     run = worker._run
     return Stages(
         client=worker._client,
         ledger=worker._ledger,
         run=run,
-        sink=Output.of(run.settings),
+        sink=Files(Output.of(run.settings)),
         planner=Planner(run.settings.provider),
         owner="one",
         turns=False,
