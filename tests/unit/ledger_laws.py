@@ -261,7 +261,7 @@ class LedgerMachine(RuleBasedStateMachine):
             job = self.known(key, off, JobState.RUNNING)
             if job is None or state is JobState.RUNNING:
                 continue
-            self.end(job, state, cost, job.reserved if state is JobState.READY else 0)
+            self.end(job, state, cost, job.reserved)
             job.tries += state is JobState.NEW
             self.failures += state is JobState.FAILED
             ready += [key] if state is JobState.READY else []
@@ -278,6 +278,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for key in chosen:
             job = self.jobs[key]
             waits = any(self.jobs[need].state is not JobState.DONE for need in NEEDS[key])
+            self.spent += job.reserved if job.state is JobState.HELD else 0
             job.state = JobState.BLOCKED if waits else JobState.NEW
             job.reserved = job.tries = 0
         back = len(chosen) + sum(map(self.revive, parts))
@@ -299,6 +300,7 @@ class LedgerMachine(RuleBasedStateMachine):
             key for key in dict.fromkeys(names) if key in self.jobs and self.jobs[key].state is JobState.HELD
         ]
         for key in chosen:
+            self.spent += self.jobs[key].reserved
             self.jobs[key].state, self.jobs[key].reserved = JobState.ABANDONED, 0
         for key in chosen:
             if key in PARTS:

@@ -557,7 +557,7 @@ class LedgerSuite:
         assert await ledger.settle(RUN, [*looks, *stray]) == keys[::4]
         counts = await ledger.counts(RUN)
         assert counts.jobs == dict.fromkeys(kinds, 30)
-        assert (await running(ledger), await money(ledger)) == (30, (45.0, 45.0))
+        assert (await running(ledger), await money(ledger)) == (30, (135.0, 45.0))
         assert await ledger.settle(RUN, []) == []
 
     # -- doubts
@@ -590,7 +590,7 @@ class LedgerSuite:
 
     @pytest.mark.asyncio
     async def test_a_held_job_keeps_its_money_and_not_its_slot(self, ledger: Ledger) -> None:
-        """Adopted it takes a slot again, abandoned or sent again it gives its money back."""
+        """Adopted it takes a slot again; abandoned or sent again, what it may have cost counts as spent."""
         await begun(ledger, *"abc")
         for key in "abc":
             await brought_to(ledger, JobState.HELD, key)
@@ -606,7 +606,7 @@ class LedgerSuite:
             JobState.ABANDONED,
             JobState.NEW,
         ]
-        assert (await running(ledger), await money(ledger)) == (1, (0.0, 1.5))
+        assert (await running(ledger), await money(ledger)) == (1, (3.0, 1.5))
 
     @pytest.mark.asyncio
     async def test_a_failed_job_is_sent_again_at_the_users_word(self, ledger: Ledger) -> None:
