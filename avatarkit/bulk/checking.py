@@ -193,7 +193,7 @@ class _Checker:
         except UnsupportedOperation as error:
             text = f"{error}. {error.hint}" if error.hint else str(error)
             return [Mistake(line=row.line, column="", message=text)]
-        return row, plan, list(uses_of(row.request, plan.steps, self._generation.MEDIA))
+        return row, plan, list(uses_of(row.request, plan.steps, getattr(self._generation, "MEDIA", {})))
 
     def _wrong(self, found: list[Mistake]) -> None:
         room = MOST_MISTAKES - len(self._mistakes)
@@ -231,7 +231,7 @@ class _Checker:
             more=self._more,
             cost=self._cost,
             unknown_costs=self._unknown,
-            unit=self._generation.UNIT,
+            unit=getattr(self._generation, "UNIT", ""),
             seconds=max(self._longest, self._work / most_running) if most_running else None,
             files=self._files.looked,
         )

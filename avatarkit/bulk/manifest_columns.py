@@ -258,9 +258,12 @@ def _material_options() -> Mapping[str, frozenset[str]]:
     """Options that name a file, by provider: what its operations take as material besides the request's own."""
     found = {}
     for name in providers.names():
-        part = providers.part(name, "generate")
+        try:
+            part = providers.part(name, "generate")
+        except ModuleNotFoundError:
+            continue  # it offers its own operations only
         options = frozenset[str]().union(*(route.options for route in part.CAPABILITIES.routes))
-        found[name] = options & frozenset[str]().union(*part.MEDIA.values())
+        found[name] = options & frozenset[str]().union(*getattr(part, "MEDIA", {}).values())
     return {name: files for name, files in found.items() if files}
 
 

@@ -71,7 +71,7 @@ class Planner:
 
     def files(self, request: VideoRequest, steps: tuple[Step, ...]) -> list[Use]:
         """The material that *steps* take, and what holds for it."""
-        return list(uses_of(request, steps, self._generation.MEDIA))
+        return list(uses_of(request, steps, getattr(self._generation, "MEDIA", {})))
 
     def unstaged(self, steps: tuple[Step, ...]) -> list[str]:
         """The local files of *steps* that the provider takes as URLs only, for a client without a staging."""

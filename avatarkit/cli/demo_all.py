@@ -38,9 +38,18 @@ def chosen(provider: str) -> tuple[str, ...]:
 
     """
     if provider == ALL:
-        return providers.names()
+        return tuple(name for name in providers.names() if _shows(name))
     providers.spec(provider)
     return (provider,)
+
+
+def _shows(name: str) -> bool:
+    """Whether the provider's folder says what its demo is."""
+    try:
+        providers.part(name, "demo")
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 class Round:

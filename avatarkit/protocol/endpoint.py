@@ -143,7 +143,6 @@ class ProviderSpec:
         kinds: what its tasks can make.
         endpoints: every operation.
         per_second: requests a second the client allows itself unless told otherwise.
-        find: finds an in-doubt submission: gives the requests' flow for a ticket, or None where nothing can be asked.
 
     """
 
