@@ -63,7 +63,7 @@ OPTIONS = {
 
 def _hifly(box: avatarkit.Sandbox) -> dict[str, Any]:
     with avatarkit.HiFly(
-        box.token, base_url=box.base_url("hifly"), polling=avatarkit.Polling(shortest=0.05)
+        box.token, base_url=box.base_url("hifly"), polling=avatarkit.Polling(shortest=0.05, longest=0.2)
     ) as c:
         avatar = c.avatars.create_by_image(IMAGE).wait().id
         voice = c.voices.create(SOUND, title="v").wait().id
