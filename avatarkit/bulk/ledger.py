@@ -28,7 +28,14 @@ from avatarkit.bulk.records import (
 
 
 class Ledger(Protocol):
-    """The durable record of bulk runs. Ages and times are by the store's clock, in seconds."""
+    """The durable record of bulk runs. Ages and times are by the store's clock, in seconds.
+
+    Attributes:
+        exclusive: whether no other process can work on it while it is open.
+
+    """
+
+    exclusive: bool
 
     async def aclose(self) -> None:
         """Finish what is under way and let the store go."""

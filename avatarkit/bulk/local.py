@@ -30,6 +30,7 @@ from avatarkit.task import AsyncTask
 
 _logger = logging.getLogger("avatarkit")
 _LEASE = 3600.0  # seconds a job is handed out for; this process is the only one
+_MARGIN = 5.0  # seconds on top of the longest submission, after which another process's is taken for a doubt
 _RECONCILE_EVERY = 10.0
 _IDLE = 1.0  # seconds after which the ledger is asked whether anything came to be due
 _AHEAD = 64  # new jobs that are taken at once: a question to the ledger costs as much as what it is about
@@ -71,6 +72,7 @@ class LocalDriver:
         self._fed = fed
         self._watcher = Watcher(stages, self._told)
         self._resolving = Doubts(stages)
+        self._doubt_age = -math.inf if stages.ledger.exclusive else stages.client.submit_seconds + _MARGIN
         self._in_hand: set[str] = set()
         self._again: deque[Job] = deque()
         self._again_at = self._probe = self._ready_at = 0.0
@@ -324,10 +326,10 @@ class LocalDriver:
             await self._over(job)
 
     async def _reconciling(self) -> None:
-        """Find out about doubts: those of an earlier process at once, for its lock proves that it is gone."""
+        """Find out about doubts. Where the ledger is ours alone, those of an earlier process at once: it is gone."""
         while True:
             try:
-                for job in await self._ledger.doubts(self._run, older_than=-math.inf):
+                for job in await self._ledger.doubts(self._run, older_than=self._doubt_age):
                     if job.key in self._in_hand:
                         continue
                     state = await self._resolving.reconcile(job)

@@ -31,6 +31,8 @@ T = TypeVar("T")
 class MovesLedger(abc.ABC):
     """The methods of :class:`~avatarkit.bulk.ledger.Ledger`, each as one call of :meth:`change` or :meth:`read`."""
 
+    exclusive = False
+
     @abc.abstractmethod
     async def change(self, move: Callable[[], Move[T]]) -> T:
         """Run a move in one durable transaction. *move* makes it, anew each time it is tried."""

@@ -49,6 +49,8 @@ class SqliteLedger(MovesLedger):
     what to do; nothing of the change that failed happened, and the ledger can be used on.
     """
 
+    exclusive = True  # its lock sees to that
+
     def __init__(self, opened: Opened, clock: Clock) -> None:
         self.path = opened.path
         self._clock = SteadyClock(clock, opened.clock)
