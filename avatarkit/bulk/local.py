@@ -80,6 +80,10 @@ class LocalDriver:
         self._probing = False
         self._free: int | None = None
         self._collecting: deque[tuple[Job, AsyncTask[Any] | None]] = deque()
+        self._queued: set[str] = set()
+        self._collected: deque[tuple[str, int]] = deque(
+            maxlen=256
+        )  # the latest: what names them is out of date
         self._tasks: set[asyncio.Task[None]] = set()
         self._submitting = self._downloading = 0
         self._stopped = self._stopping = False
@@ -225,19 +229,29 @@ class LocalDriver:
         now = asyncio.get_running_loop().time()
         if not self._collecting and now >= self._ready_at:
             # What ends here is handed over at once; the ledger has what an earlier process left, or what was put off.
+            # What is in hand by now may be done before the answer is here, which would then be out of date.
+            busy = set(self._in_hand)
             ready = await self._ledger.take(self._run, JobState.READY, room, seconds=_LEASE)
             self._ready_at = now + _IDLE if len(ready) < room else now
             for job in ready:
-                if job.key not in self._in_hand:
-                    self._collecting.append((job, None))
+                if job.key not in busy:
+                    self._to_collect(job, None)
         started = False
         while self._collecting and self._downloading < self._concurrency.downloads:
             job, task = self._collecting.popleft()
+            self._queued.discard(job.key)
             if job.key not in self._in_hand:
                 self._downloading += 1
                 self._start(job, self._collect(job, task))
                 started = True
         return started
+
+    def _to_collect(self, job: Job, task: AsyncTask[Any] | None) -> None:
+        """Queue a ready job once: the looks hand it over, and the ledger names it too until it is done."""
+        if job.key in self._queued or job.key in self._in_hand or (job.key, job.attempt) in self._collected:
+            return
+        self._queued.add(job.key)
+        self._collecting.append((job, task))
 
     def _start(self, job: Job, work: Awaitable[None]) -> None:
         self._in_hand.add(job.key)
@@ -296,10 +310,11 @@ class LocalDriver:
             result = await self._stages.collect(job, task)
         finally:
             self._downloading -= 1
-        if result.over is not None and not job.part:
-            await self._tell_over(result.over)
-        elif result.over is None:
+        if result.over is None:
             await self._look_up(job.key)
+            return
+        self._collected.append((job.key, job.attempt))
+        await self._tell_over(result.over)
 
     async def _told(self, looks: Sequence[tuple[Job, AsyncTask[Any], Look]]) -> None:
         """The ledger knows what these looks showed."""
@@ -309,7 +324,7 @@ class LocalDriver:
         for job, task, look in looks:
             if look.state is JobState.READY:
                 ready = attrs.evolve(job, state=JobState.READY, cost=look.cost, ended_at=now)
-                self._collecting.append((ready, task))
+                self._to_collect(ready, task)
             elif look.state is JobState.FAILED:
                 await self._look_up(job.key)
         self._wake.set()

@@ -388,3 +388,22 @@ def test_a_defect_behind_the_scenes_ends_the_run(
         assert set(bulk.made().values()) == {1}
 
     on("guiji", tmp_path, main)
+
+
+def test_a_job_that_is_named_twice_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The looks hand a finished job over, and the ledger names it, too, in any order: there is one file of it."""
+    from avatarkit.bulk.local import LocalDriver
+
+    original = LocalDriver._told
+
+    async def told(driver: LocalDriver, looks: Any) -> None:
+        await original(driver, looks)
+        asyncio.get_running_loop().call_later(0.5, lambda: asyncio.ensure_future(original(driver, looks)))
+        asyncio.get_running_loop().call_later(5.0, lambda: asyncio.ensure_future(original(driver, looks)))
+
+    async def main(bulk: Bulk) -> None:
+        monkeypatch.setattr(LocalDriver, "_told", told)
+        assert states(await bulk.run(bulk.jobs(40), downloads=2)) == {"done": 40}
+        assert len(list(bulk.out.glob("*.mp4"))) == 40
+
+    on("guiji", tmp_path, main)

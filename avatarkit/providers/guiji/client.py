@@ -34,6 +34,7 @@ _LISTS: dict[str, Endpoint] = {
 }
 _SKEW_SECONDS = 600.0  # by which the vendor's clock may differ from ours
 _MOVING_SECONDS = 900.0
+_SANE_SECONDS = 86400.0  # by which two clocks may differ and still be believed
 _MOST_PAGES = 50  # of 100 rows: an older row than these is not looked for
 
 Row = AvatarClone | VoiceClone | VideoWork
@@ -180,12 +181,10 @@ class AsyncGuiji(AsyncClient):
 def _ahead(response: RawResponse | None, now: float) -> float | None:
     """Seconds by which our clock is ahead of the vendor's, by the Date of an answer; None when it has none."""
     try:
-        return (
-            now
-            - parsedate_to_datetime((response.headers if response is not None else {})["date"]).timestamp()
-        )
+        said = parsedate_to_datetime((response.headers if response is not None else {})["date"]).timestamp()
     except (KeyError, ValueError, TypeError):
         return None
+    return now - said if abs(now - said) < _SANE_SECONDS else None
 
 
 def _all_older(rows: Sequence[Row], moment: float) -> bool:
