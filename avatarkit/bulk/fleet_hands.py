@@ -77,6 +77,10 @@ class Files:
         self.sink = sink
         self._stored: dict[str, Mapping[str, Any]] = {}
 
+    async def check(self) -> None:
+        """See :class:`~avatarkit.bulk.stages.Sink`."""
+        await self.sink.check()
+
     async def put(self, artifact: Any, job: Job, row: Row) -> Mapping[str, Any]:
         """See :class:`~avatarkit.bulk.stages.Sink`."""
         stored = self._stored[job.key] = await self.sink.put(artifact, job, row)

@@ -86,6 +86,7 @@ class FleetWorker:
         self._client.uploads.store = LedgerUploads(self._ledger, settings.account)
         account.turnstile = Turnstile(self._ledger, settings.account)
         try:
+            await sink.check()
             await self._work(stop, sink)
         finally:
             self._client.uploads.store = account.turnstile = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +17,12 @@ from avatarkit.bulk.output_places import SIDECAR, Held, Owner, Place
 from avatarkit.bulk.output_store import StoreFolder
 from avatarkit.bulk.records import Job, RunSettings
 from avatarkit.bulk.specs import Row, request_to_json
-from avatarkit.errors import DownloadFailed, InvalidRequest
+from avatarkit.errors import ConfigurationError, DownloadFailed, InvalidRequest
 from avatarkit.protocol.redact import scrub
 from avatarkit.transport.store_urls import is_store_url
+
+_PROBE = ".avatarkit-probe"
+_PROBE_SECONDS = 60.0
 
 
 class Output:
@@ -46,6 +51,7 @@ class Output:
     ) -> None:
         self.template = NameTemplate(name, provider)
         self._provider = provider
+        self._out = str(out)
         self._sidecar = sidecar
         remote = store is not None or is_store_url(out)
         self._place: Place = StoreFolder(str(out), store) if remote else Folder(out, sidecar=sidecar)
@@ -54,6 +60,26 @@ class Output:
     def of(cls, settings: RunSettings) -> Output:
         """What the settings of a run say."""
         return cls(settings.out, name=settings.name, provider=settings.provider, sidecar=settings.sidecar)
+
+    async def check(self) -> None:
+        """See whether anything can be written, before anything is paid for; leaves nothing behind.
+
+        Raises:
+            ConfigurationError: it cannot, or the place does not answer within a minute.
+            MissingCredentials: the store's are not there.
+
+        """
+        owner = Owner.of("", _PROBE, secrets.token_hex(8))
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                await self._place.claim(_PROBE, owner)
+                await self._place.release(_PROBE, owner)
+        except (DownloadFailed, TimeoutError) as error:
+            why = str(error) or f"no answer within {_PROBE_SECONDS:g} s"
+            raise ConfigurationError(
+                f"results cannot be written to {scrub(self._out)}: {why}",
+                hint="Nothing was submitted. See to the folder, or to the store's address and credentials.",
+            ) from None
 
     async def put(self, artifact: Any, job: Job, row: Row) -> Mapping[str, Any]:
         """Store *artifact*, the result of *job*, unless an earlier attempt did; gives the facts of the file.

@@ -64,6 +64,10 @@ class Sink(Protocol):
         """Store *artifact* whole; gives the facts of the file. Safe to run twice for one job."""
         ...
 
+    async def check(self) -> None:
+        """See whether anything can be stored, before anything is paid for; raises ConfigurationError when not."""
+        ...
+
     async def settled(self, job: Job, result: Mapping[str, Any]) -> None:
         """The ledger knows the file now."""
         ...
@@ -237,6 +241,11 @@ class Stages:
         now = await self.ledger.now()
         if state is JobState.READY:
             age = now - self.troubled.setdefault(job.key, now)
+            most = self.run.settings.max_failures
+            if most and len(self.troubled) >= most:
+                await self.stop(
+                    f"{len(self.troubled)} results cannot be fetched or stored: {facts.get('message', '')}"
+                )
             over, pause = age > _RESULT_KEPT, min(max(_RETRY, age / 4), _LONGEST_RETRY)
         else:
             over, pause = job.tries >= _UPLOAD_TRIES, min(_RETRY * 2.0**job.tries, _LONGEST_RETRY)
@@ -367,6 +376,7 @@ class Stages:
         finish = partial(self.ledger.finish, job.run, job.key, job.attempt, result=result, cost=cost)
         if not await surely(finish):
             return Result(Done.MOVED)
+        self.troubled.pop(job.key, None)
         if not job.part:
             self.dearest = max(self.dearest, cost or 0.0)
             await self.sink.settled(job, result)

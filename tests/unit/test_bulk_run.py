@@ -407,3 +407,37 @@ def test_a_job_that_is_named_twice_is_fetched_once(tmp_path: Path, monkeypatch: 
         assert len(list(bulk.out.glob("*.mp4"))) == 40
 
     on("guiji", tmp_path, main)
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_anything_is_paid_for(tmp_path: Path) -> None:
+    """The output is a file, not a folder: the run ends at once, and nothing was submitted."""
+
+    async def main(bulk: Bulk) -> None:
+        bulk.out.write_text("in the way")
+        with pytest.raises(errors.ConfigurationError, match="cannot be written"):
+            await bulk.run(bulk.jobs(3))
+        assert not bulk.made()
+
+    on("guiji", tmp_path, main)
+
+
+def test_results_that_cannot_be_stored_stop_submitting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full from the start of the run on: it does not buy a hundred videos that it cannot keep."""
+    from avatarkit.bulk.output import Output
+
+    original = Output.put
+
+    async def full(*_: Any) -> Any:
+        raise errors.DownloadFailed("the disk is full")
+
+    async def main(bulk: Bulk) -> None:
+        monkeypatch.setattr(Output, "put", full)
+        asyncio.get_running_loop().call_later(7200, lambda: monkeypatch.setattr(Output, "put", original))
+        outcomes = await bulk.run(bulk.jobs(100), max_failures=10)
+        made = sum(bulk.made().values())
+        assert made < 60
+        assert states(outcomes) == {"done": made, "new": 100 - made}
+
+    on("guiji", tmp_path, main, max_running=10)
