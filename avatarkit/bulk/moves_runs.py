@@ -43,6 +43,11 @@ def _know_account(account: str) -> Move[None]:
     )
 
 
+# What may have been accepted ties a run to its account; a first start with a mistyped key does not.
+_TOUCHED = """SELECT 1 FROM jobs WHERE run = :run
+    AND (token <> '' OR state IN ('intent', 'held', 'running', 'ready', 'done')) LIMIT 1"""
+
+
 def open_run(run: str, settings: RunSettings) -> Move[Run]:
     """Begin a run, or go on with it."""
     yield from _know_account(settings.account)
@@ -61,7 +66,8 @@ def open_run(run: str, settings: RunSettings) -> Move[Run]:
     )
     rows = yield f"{_RUN} WHERE id = :run {{for_update}}", {"run": run}
     known = _to_run(rows[0]).settings
-    if (known.provider, known.account) != (settings.provider, settings.account):
+    other = (known.provider, known.account) != (settings.provider, settings.account)
+    if other and (known.provider != settings.provider or (yield _TOUCHED, {"run": run})):
         raise ConfigurationError(
             f"the run {run} was begun with {known.provider}, account {known.account}; this is"
             f" {settings.provider}, account {settings.account}",
@@ -70,8 +76,8 @@ def open_run(run: str, settings: RunSettings) -> Move[Run]:
     # Somebody who starts it again has looked into the failures: they are counted anew.
     yield (
         (
-            "UPDATE runs SET settings = :settings, budget = :budget, state = 'active', reason = '',"
-            " failures_in_row = 0 WHERE id = :run"
+            "UPDATE runs SET settings = :settings, account = :account, budget = :budget, state = 'active',"
+            " reason = '', failures_in_row = 0 WHERE id = :run"
         ),
         params,
     )

@@ -36,7 +36,7 @@ try:
 except ImportError:
     raise MissingExtra(
         "this engine needs the package pgqueuer",
-        hint='Install it: pip install "avatarkit[pgqueuer]"',
+        hint='Install it: pip install ".[pgqueuer]"',
     ) from None
 
 _logger = logging.getLogger("avatarkit")

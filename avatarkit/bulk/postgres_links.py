@@ -23,7 +23,7 @@ try:
 except ImportError:
     raise MissingExtra(
         "a ledger in PostgreSQL needs the package psycopg",
-        hint='Install it: pip install "avatarkit[postgres]"',
+        hint='Install it: pip install ".[postgres]"',
     ) from None
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")

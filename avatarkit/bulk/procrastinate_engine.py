@@ -30,7 +30,7 @@ try:
 except ImportError:
     raise MissingExtra(
         "this engine needs the package procrastinate",
-        hint='Install it: pip install "avatarkit[procrastinate]"',
+        hint='Install it: pip install ".[procrastinate]"',
     ) from None
 
 _logger = logging.getLogger("avatarkit")

@@ -58,7 +58,7 @@ def require_obstore() -> None:
     """Raises MissingExtra unless the ``storage`` extra is installed. Imports nothing."""
     if importlib.util.find_spec("obstore") is None:
         raise MissingExtra(
-            "object stores need the package obstore", hint='Install it: pip install "avatarkit[storage]"'
+            "object stores need the package obstore", hint='Install it: pip install ".[storage]"'
         )
 
 

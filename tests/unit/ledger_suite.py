@@ -153,12 +153,28 @@ class LedgerSuite:
 
     @pytest.mark.asyncio
     async def test_a_run_belongs_to_one_account(self, ledger: Ledger) -> None:
-        """Opening it with another provider or account is refused and changes nothing."""
-        before = await ledger.open_run(RUN, SETTINGS)
+        """Once something may have been accepted, another provider or account is refused and changes nothing."""
+        await begun(ledger)
+        await brought_to(ledger, JobState.RUNNING, "a")
+        before = await ledger.get_run(RUN)
         for other in (attrs.evolve(SETTINGS, provider="kling"), attrs.evolve(SETTINGS, account="other")):
             with pytest.raises(ConfigurationError, match=RUN):
                 await ledger.open_run(RUN, other)
         assert await ledger.get_run(RUN) == before
+
+    @pytest.mark.asyncio
+    async def test_a_run_of_which_nothing_was_accepted_may_change_its_account(self, ledger: Ledger) -> None:
+        """A first start with a mistyped key ties it to nobody; another provider's it never becomes."""
+        await begun(ledger)
+        with pytest.raises(ConfigurationError, match=RUN):
+            await ledger.open_run(RUN, attrs.evolve(SETTINGS, provider="kling"))
+        other = attrs.evolve(SETTINGS, account="other")
+        await ledger.open_run(RUN, other)
+        now = await ledger.get_run(RUN)
+        assert now is not None
+        assert now.settings.account == "other"
+        assert (await ledger.open_intent(intent())).opened is Opened.YES
+        assert (await ledger.limits("other")).running == 1
 
     @pytest.mark.asyncio
     async def test_runs_are_listed_oldest_first(self, ledger: Ledger) -> None:

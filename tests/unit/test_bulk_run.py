@@ -441,3 +441,22 @@ def test_results_that_cannot_be_stored_stop_submitting(
         assert states(outcomes) == {"done": made, "new": 100 - made}
 
     on("guiji", tmp_path, main, max_running=10)
+
+
+def test_a_mistyped_key_does_not_tie_a_journal_to_nobodys_account(tmp_path: Path) -> None:
+    """The first start had a wrong key and nothing was accepted: the right key may go on; afterwards no other may."""
+
+    async def main(bulk: Bulk) -> None:
+        def client(token: str) -> avatarkit.AsyncHiFly:
+            return avatarkit.AsyncHiFly(
+                token, base_url=bulk.box.base_url("hifly"), wire=bulk.box.wire(), clock=bulk.client.clock
+            )
+
+        async with client("mistyped") as wrong:
+            outcomes = [o async for o in wrong.bulk(bulk.jobs(3), journal=bulk.journal, out=bulk.out)]
+            assert {o.state for o in outcomes} == {JobState.NEW}
+            assert states(await bulk.run(bulk.jobs(3))) == {"done": 3}
+            with pytest.raises(errors.ConfigurationError, match="account"):
+                await anext(wrong.bulk(bulk.jobs(3), journal=bulk.journal, out=bulk.out))
+
+    on("hifly", tmp_path, main)
