@@ -77,7 +77,6 @@ class LedgerGate:
         ledger: where the job is.
         job: the job, as new.
         cost: what is set aside for it.
-        retries: how often a fault of the provider's may be answered with another submission.
         owner: who submits, for people.
         turn: whether the ledger is asked for the submission's turn here, see :class:`Intent`.
 
@@ -89,13 +88,10 @@ class LedgerGate:
 
     """
 
-    def __init__(
-        self, ledger: Ledger, job: Job, *, cost: float, retries: int, owner: str, turn: bool = True
-    ) -> None:
+    def __init__(self, ledger: Ledger, job: Job, *, cost: float, owner: str, turn: bool = True) -> None:
         self._ledger = ledger
         self._job = job
         self._cost = cost
-        self._retries = retries
         self._owner = owner
         self._turn = turn
         self.attempt = job.attempt
@@ -192,8 +188,8 @@ class LedgerGate:
         else:
             await self._ledger.fail(run, key, self.attempt, error=facts)
 
-    async def _put_back(self, facts: Mapping[str, Any], pause: float, *, counts: bool = False) -> None:
+    async def _put_back(self, facts: Mapping[str, Any], pause: float) -> None:
         now = await self._ledger.now()
         await self._ledger.put_back(
-            self._job.run, self._job.key, self.attempt, error=facts, not_before=now + pause, counts=counts
+            self._job.run, self._job.key, self.attempt, error=facts, not_before=now + pause
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +191,3 @@ def part_keys(spec: bytes) -> list[str]:
 def row_bytes(spec: bytes) -> bytes:
     """The row as JSON, out of a video's job."""
     return orjson.dumps(orjson.loads(spec)["row"])
-
-
-def estimate_of(jobs: Iterable[NewJob]) -> float | None:
-    """What *jobs* are expected to cost together; None when nothing is known of any."""
-    known = [job.estimate for job in jobs if job.estimate is not None]
-    return sum(known) if known else None

@@ -146,11 +146,8 @@ class Stages:
         """Submit *job*, if it is still new. Billed."""
         if job.state is not JobState.NEW:
             return Result(Done.MOVED)
-        settings = self.run.settings
         cost = job.estimate if job.estimate is not None else self._usual_cost()
-        gate = LedgerGate(
-            self.ledger, job, cost=cost, retries=settings.retries, owner=self.owner, turn=self.turns
-        )
+        gate = LedgerGate(self.ledger, job, cost=cost, owner=self.owner, turn=self.turns)
         try:
             needs = not job.part and part_keys(job.spec)
             parts = await self.ledger.parts_of(job.run, job.key) if needs else {}

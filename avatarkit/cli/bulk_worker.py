@@ -27,7 +27,7 @@ from avatarkit.cli.bulk_tell import exit_of, summary, summary_lines
 from avatarkit.cli.bulk_wanted import Wanted, options_of, settled
 from avatarkit.cli.failures import Exit
 from avatarkit.cli.invocation import Invocation, Ledger
-from avatarkit.cli.options import BaseUrl
+from avatarkit.cli.options import BaseUrl, Budget, DefaultCost, FileNames, MaxFailures, Retries, Sidecar
 from avatarkit.cli.running import opened, run
 from avatarkit.errors import InvalidRequest
 from avatarkit.events import Event
@@ -69,29 +69,12 @@ def feed(
             "--out", metavar="DIR", help=f"s3://bucket/prefix, or a folder all workers share. {_AGAIN}"
         ),
     ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="TEMPLATE", help="Names of files, e.g. {team}/{key}.")
-    ] = None,
-    budget: Annotated[
-        float | None, typer.Option("--budget", min=0, metavar="N", help="The most to spend; inf: no bound.")
-    ] = None,
-    default_cost: Annotated[
-        float | None,
-        typer.Option("--default-cost", min=0, metavar="N", help="What a video of unknown price counts."),
-    ] = None,
-    sidecar: Annotated[
-        bool | None, typer.Option("--sidecar/--no-sidecar", help="A JSON file beside each video.")
-    ] = None,
-    retries: Annotated[
-        int | None,
-        typer.Option(
-            "--retries", min=0, help="Times a job is made again when the provider failed (2). Billed."
-        ),
-    ] = None,
-    max_failures: Annotated[
-        int | None,
-        typer.Option("--max-failures", min=0, help="Failures in a row that stop the run (20); 0: never."),
-    ] = None,
+    name: FileNames = None,
+    budget: Budget = None,
+    default_cost: DefaultCost = None,
+    sidecar: Sidecar = None,
+    retries: Retries = None,
+    max_failures: MaxFailures = None,
     max_running: Annotated[
         int | None,
         typer.Option("--max-running", min=1, help="Tasks at once over all workers; else learned."),

@@ -127,3 +127,27 @@ def settle(problems: list[str]) -> None:
     """
     if problems:
         raise InvalidRequest(problems)
+
+
+# What a bulk run is told once, wherever it is begun.
+FileNames = Annotated[
+    str | None, typer.Option("--name", metavar="TEMPLATE", help="Names of files, e.g. {team}/{key}.")
+]
+Budget = Annotated[
+    float | None, typer.Option("--budget", min=0, metavar="N", help="The most to spend; inf: no bound.")
+]
+DefaultCost = Annotated[
+    float | None,
+    typer.Option("--default-cost", min=0, metavar="N", help="What a video of unknown price counts."),
+]
+Sidecar = Annotated[
+    bool | None, typer.Option("--sidecar/--no-sidecar", help="A JSON file beside each video.")
+]
+Retries = Annotated[
+    int | None,
+    typer.Option("--retries", min=0, help="Times a job is made again when the provider failed (2). Billed."),
+]
+MaxFailures = Annotated[
+    int | None,
+    typer.Option("--max-failures", min=0, help="Failures in a row that stop the run (20); 0: never."),
+]

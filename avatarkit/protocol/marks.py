@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 
-_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: people read marks aloud
+LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: people read marks aloud
 _MARKED = re.compile(r"(?:^| \[)ak[-:][a-z0-9]{8,}(?:-[0-9]+)?\]?$")
 
 
 def mark_of(*parts: str | int, length: int = 10) -> str:
     """A mark of *length* letters that depends on *parts* alone: the same attempt has the same mark, always."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
-    return "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:length])
+    return "".join(LETTERS[byte % len(LETTERS)] for byte in digest[:length])
 
 
 def plain(mark: str) -> str:

@@ -20,6 +20,7 @@ from avatarkit.models import Kind, Ticket
 from avatarkit.protocol.auth import Auth
 from avatarkit.protocol.endpoint import ProviderSpec, Request, TaskKind
 from avatarkit.protocol.handle import Handle, to_token
+from avatarkit.protocol.marks import LETTERS, plain
 from avatarkit.protocol.outcome import Outcome
 from avatarkit.protocol.redact import scrub
 from avatarkit.protocol.schedule import Durations
@@ -37,7 +38,6 @@ from avatarkit.transport.uploads_cache import UploadCache
 
 T = TypeVar("T")
 _logger = logging.getLogger("avatarkit")
-_MARKS = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: people read markers aloud
 
 
 @attrs.frozen(kw_only=True)
@@ -280,7 +280,7 @@ class Account:
 
     def marker(self) -> str:
         """A fresh unique name of 13 characters for a submission that the user gave none."""
-        return "ak-" + "".join(self.random.choices(_MARKS, k=10))
+        return plain("".join(self.random.choices(LETTERS, k=10)))
 
     # -- telling
 

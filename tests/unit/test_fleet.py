@@ -532,7 +532,7 @@ async def test_a_late_answer_is_taken_down_though_the_job_was_held(tmp_path: Pat
     await begun(ledger)
     job = await ledger.get("july", "a")
     assert job is not None
-    gate = LedgerGate(ledger, job, cost=1.0, retries=0, owner="w", turn=False)
+    gate = LedgerGate(ledger, job, cost=1.0, owner="w", turn=False)
     await gate.open(ticket())
     assert await ledger.hold("july", "a", 1, error={"type": "InDoubt"})
     await gate.settled(ticket(), "accepted", task_id="t1", token="avk1.x", error=None)
