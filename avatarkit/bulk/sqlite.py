@@ -12,14 +12,15 @@ import threading
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from avatarkit.bulk.moves import Move
 from avatarkit.bulk.moves_store import MovesLedger
 from avatarkit.bulk.sqlite_file import Opened, open_file
 from avatarkit.bulk.sqlite_worker import Worker
 from avatarkit.errors import ClientClosed, ForkedClient
-from avatarkit.transport.clock import SYSTEM_CLOCK, Clock, in_thread
+from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
+from avatarkit.transport.threads import hold_time, in_a_thread, in_thread
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ class SqliteLedger(MovesLedger):
         Raises ConfigurationError when another process has it, the file is no ledger, is damaged, or was written by a
         newer avatarkit, or lies on a network file system.
         """
-        opening = asyncio.get_running_loop().run_in_executor(None, open_file, path, clock.time())
+        opening = in_a_thread(open_file, path, clock.time())
         try:
             opened = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -114,21 +115,8 @@ class SqliteLedger(MovesLedger):
         if os.getpid() != self._pid:
             raise ForkedClient("this ledger was opened before os.fork()", hint="Open one in the child.")
         future = worker.submit(move, self._clock.now())
-        _hold_time(future)
+        hold_time(future)
         return future
-
-
-def _hold_time(future: asyncio.Future[T]) -> None:
-    """Tell a loop in virtual time (``avatarkit.testing``) that work is under way, so that its clock stands still."""
-    loop: Any = future.get_loop()
-    if getattr(loop, "jobs", None) is None:
-        return
-
-    def over(_: object) -> None:
-        loop.jobs -= 1
-
-    loop.jobs += 1
-    future.add_done_callback(over)
 
 
 def _close_unwanted(opening: asyncio.Future[Opened]) -> None:

@@ -2,7 +2,7 @@
 
 Sockets stay real, so a client and an in-process sandbox can live an hour of polling in milliseconds. Without sockets,
 as with a sandbox's ``wire()``, the clock jumps at once. Work in threads holds the clock when it was started with
-``run_in_executor`` or ``asyncio.to_thread``; other threads must keep time from passing themselves.
+``run_in_executor`` or ``asyncio.to_thread``; what waits for other threads has to :meth:`VirtualTimeLoop.hold` it.
 """
 
 from __future__ import annotations
@@ -66,10 +66,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """As asyncio's, and the clock stands still while the job runs."""
-        self.jobs += 1
         future = super().run_in_executor(executor, func, *args)
-        future.add_done_callback(self._job_done)
+        self.hold(future)
         return future
+
+    def hold(self, future: asyncio.Future[Any]) -> None:
+        """Let the clock stand still until *future* is done: what it waits for takes real time."""
+        self.jobs += 1
+        future.add_done_callback(self._job_done)
 
     def _job_done(self, _: object) -> None:
         self.jobs -= 1

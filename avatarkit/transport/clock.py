@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
+
+from avatarkit.transport.threads import in_thread
+
+__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock", "in_thread"]
 
 
 class Clock(Protocol):
@@ -42,14 +46,6 @@ class SystemClock:
     def call_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
         """A timer of the running loop."""
         return asyncio.get_running_loop().call_later(max(0.0, seconds), callback)
-
-
-async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    """Run blocking file work in the loop's thread pool.
-
-    Not anyio's: ``run_in_executor`` costs a third less, and a virtual-time loop can see that work is under way.
-    """
-    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
 
 
 SYSTEM_CLOCK = SystemClock()

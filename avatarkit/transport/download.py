@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -18,6 +18,7 @@ from avatarkit.transport.fetch import Fetch, Fetching, finished
 from avatarkit.transport.names import safe_name
 from avatarkit.transport.partfile import Identity, PartFile
 from avatarkit.transport.progress import Meter
+from avatarkit.transport.threads import in_a_thread
 
 if TYPE_CHECKING:
     import aiohttp
@@ -100,7 +101,7 @@ async def download(
         await Fetch(how, url, part, meter, finish=part.finish).run()
     finally:
         if not part.finished:
-            await _in_thread(part.close)
+            await finished(in_a_thread(part.close))
     return Downloaded(path=part.target, size=part.have, sha256=part.sha256, seconds=clock.monotonic() - begun)
 
 
@@ -166,15 +167,11 @@ def checked(target: str | os.PathLike[str]) -> Path:
     return Path(text)
 
 
-async def _in_thread(function: Callable[[], Any]) -> Any:
-    return await finished(asyncio.get_running_loop().run_in_executor(None, function))
-
-
 async def acquire(target: Path, *, overwrite: bool, digest: bool) -> PartFile:
     def acquire() -> PartFile:
         return PartFile.acquire(target, overwrite=overwrite, digest=digest)
 
-    future = asyncio.get_running_loop().run_in_executor(None, acquire)
+    future = in_a_thread(acquire)
     try:
         part: PartFile = await finished(future)
     except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from avatarkit.transport.partfile import Identity
 from avatarkit.transport.progress import Meter
 from avatarkit.transport.readers import PIECE
 from avatarkit.transport.sniff import looks_like_page
+from avatarkit.transport.threads import in_a_thread
 
 if TYPE_CHECKING:
     import aiohttp
@@ -288,7 +290,7 @@ class Fetch:
                     # Awaiting the future itself would cancel a write that still queues, and leave a hole.
                     if writing is not None:
                         await finished(writing)
-                    writing, batch, count = self._start(self._write, batch), [], 0
+                    writing, batch, count = in_a_thread(self._write, batch), [], 0
                 self._tell(coming)
             whole = self._verdict(coming, identity) is None
         finally:
@@ -310,25 +312,23 @@ class Fetch:
             self._told = done
             self._meter.at(done)
 
-    def _start(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().run_in_executor(None, function, *args)
-
     async def _do(self, function: Callable[..., Any], *args: Any) -> None:
-        await finished(self._start(function, *args))
+        await finished(in_a_thread(function, *args))
 
 
 async def finished(future: asyncio.Future[Any]) -> Any:
     """The result of file work in a thread. A cancellation is raised, but not before the work is over."""
-    cancelled: asyncio.CancelledError | None = None
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError as error:
+        if future.cancelled():
+            raise
+        cancelled = error
     while not future.done():
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([future])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        future.exception()
-        raise cancelled
-    return future.result()
+    future.exception()
+    raise cancelled
 
 
 def _identity(answer: aiohttp.ClientResponse) -> Identity:

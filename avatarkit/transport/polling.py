@@ -328,25 +328,25 @@ class PollHub:
         else:
             self._agenda.put_off(record, delay)
 
-    def settle(self, record: Watched, snapshot: Snapshot) -> None:
-        """Take note of what a look showed."""
-        if record.terminal:
-            return
+    def settle(self, record: Watched, snapshot: Snapshot) -> bool:
+        """Take note of what a look showed; whether the task has ended."""
+        before, status = record.snapshot, snapshot.status
+        if before is not None and before.status.terminal:
+            return True
         record.looks += 1
         age = self._clock.monotonic() - record.born
-        terminal = snapshot.status.terminal
+        terminal = status.terminal
         if not terminal and snapshot.reason is FailureReason.NO_RESULT:
             record.empty += 1
             if record.empty >= _EMPTY:
                 snapshot, terminal = attrs.evolve(snapshot, status=Status.FAILED), True
-        before = record.snapshot.status if record.snapshot is not None else None
         record.snapshot = snapshot
         if not terminal:
             self._tell(record)
             record.low = age
-            if snapshot.status is not before and record.changes:
+            if record.changes and (before is None or status is not before.status):
                 record.wake_changes()
-            return
+            return False
         if record.looks > 1 or not record.resumed:  # else it may have ended long ago
             self.hints.ended(record.kind.kind, told=record.told > 0)
             if snapshot.status is Status.SUCCEEDED:
@@ -355,6 +355,7 @@ class PollHub:
         record.scheduled = record.hinted = False
         self._account.let_go(record)
         record.wake(None)
+        return True
 
     def _tell(self, record: Watched, error: str = "") -> None:
         account = self._account

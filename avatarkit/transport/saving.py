@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from avatarkit.transport.fetch import Fetch, Fetching, finished
 from avatarkit.transport.partfile import Identity
 from avatarkit.transport.progress import Meter
 from avatarkit.transport.stores import Bucket, abandon, content_type_of, translated
+from avatarkit.transport.threads import in_a_thread
 
 
 @attrs.frozen(kw_only=True)
@@ -121,7 +121,7 @@ async def save_to_bucket(
         await Fetch(how, url, sink, meter).run()
         await _finish(sink)
     except BaseException:
-        await finished(asyncio.get_running_loop().run_in_executor(None, sink.abandon))
+        await finished(in_a_thread(sink.abandon))
         raise
     await _check_length(bucket, key, sink.have)
     return Stored(
@@ -134,7 +134,7 @@ async def save_to_bucket(
 
 
 async def _finish(sink: StoreSink) -> None:
-    await finished(asyncio.get_running_loop().run_in_executor(None, sink.finish))
+    await finished(in_a_thread(sink.finish))
 
 
 async def _check_free(bucket: Bucket, key: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import os
@@ -22,6 +21,7 @@ from avatarkit.transport.clock import in_thread
 from avatarkit.transport.names import extension_of, safe_name
 from avatarkit.transport.readers import PIECE, FileLock, MemoryReader, Reader, SharedFileReader, open_path
 from avatarkit.transport.sniff import HEAD_BYTES, sniff
+from avatarkit.transport.threads import in_a_thread
 
 Media: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | UploadedFile
 """What may be given where material is wanted: a URL or path, bytes, a binary file, an uploaded file."""
@@ -86,7 +86,6 @@ class Source:
 
         Raises InvalidRequest when the material became shorter since it was looked at.
         """
-        loop = asyncio.get_running_loop()
         reader: Reader = await in_thread(self.open)
 
         def fetch(offset: int) -> bytes:
@@ -96,12 +95,12 @@ class Source:
                 raise InvalidRequest(f"{self.name}: the file became shorter while it was read")
             return data
 
-        ahead = loop.run_in_executor(None, fetch, 0)
+        ahead = in_a_thread(fetch, 0)
         try:
             for offset in range(0, self.size, size):
                 piece = await ahead
                 if offset + size < self.size:
-                    ahead = loop.run_in_executor(None, fetch, offset + size)
+                    ahead = in_a_thread(fetch, offset + size)
                 yield piece
         finally:
             ahead.cancel()

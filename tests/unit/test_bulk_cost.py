@@ -16,6 +16,7 @@ from avatarkit.bulk.journal import open_ledger
 from avatarkit.models import RawResponse, Status
 from avatarkit.providers.guiji import answers, operations
 from avatarkit.providers.kling import endpoints as kling
+from avatarkit.transport import threads
 from avatarkit.transport.partfile import drop_twin
 
 
@@ -118,19 +119,16 @@ def test_a_small_file_takes_two_ways_to_a_thread(tmp_path: Path) -> None:
 
     async def main(bulk: Bulk) -> None:
         video = await (await bulk.client.generate(request_of(bulk, 1))).wait()
-        loop: Any = asyncio.get_running_loop()
-        ways: list[str] = []
-        original = loop.run_in_executor
+        ways: list[object] = []
+        original = threads._Threads.add
 
-        def counted(executor: Any, function: Callable[..., Any], *args: Any) -> Any:
-            ways.append(getattr(function, "__qualname__", ""))
-            return original(executor, function, *args)
+        def counted(self: Any, work: Any) -> None:
+            ways.append(work.function)
+            original(self, work)
 
-        loop.run_in_executor = counted
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threads._Threads, "add", counted)
             saved = await video.save(tmp_path / "one.mp4")
-        finally:
-            del loop.run_in_executor
         assert len(ways) == 2
         assert saved.size == (tmp_path / "one.mp4").stat().st_size > 0
         assert [path.name for path in tmp_path.glob("one*")] == ["one.mp4"]

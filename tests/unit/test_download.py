@@ -9,7 +9,6 @@ import hashlib
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from aiohttp import web
 from avatarkit.errors import DownloadFailed, InvalidRequest, LinkExpired, ProviderFault
 from avatarkit.settings import Timeouts
 from avatarkit.testing import VirtualClock, run_virtual
-from avatarkit.transport import bare
+from avatarkit.transport import bare, threads
 from avatarkit.transport.download import Downloaded, download, read_bytes, safe_name
 
 BODY = hashlib.sha256(b"seed").digest() * 100_000  # 3.2 MB
@@ -632,17 +631,16 @@ async def test_disk_that_takes_little(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @virtual
-async def test_cancel_while_the_pool_is_busy(tmp_path: Path) -> None:
+async def test_cancel_while_the_threads_are_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that still queues when the download is cancelled is made: else the next would stand in its place."""
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(ThreadPoolExecutor(1))
+    monkeypatch.setattr(threads, "_threads", threads._Threads(most=1))
     gate = threading.Event()
     async with origin() as host:
 
         async def feed(request: web.Request) -> web.StreamResponse:
             answer = web.StreamResponse(headers={"ETag": '"one"', "Content-Length": str(len(BODY))})
             await answer.prepare(request)
-            loop.run_in_executor(None, gate.wait)
+            threads.in_a_thread(gate.wait)
             await answer.write(BODY)
             await asyncio.sleep(50)
             return answer

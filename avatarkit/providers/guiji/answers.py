@@ -214,7 +214,10 @@ def read_batch(endpoint: Endpoint, ids: Sequence[str], page: int) -> Callable[[R
             task_id = ident(row.get(name)) if isinstance(row, dict) else ""
             if task_id not in wanted or task_id in shown:
                 continue
-            snapshot = going.get(word(row.get(status))) or _ended(row, cls, convert, response)
+            said = row.get(status)
+            # The vendor sends numbers; the other forms are taken too.
+            raw = str(said) if said.__class__ is int else word(said)
+            snapshot = going.get(raw) or _ended(row, cls, convert, response)
             if snapshot is not None:
                 shown[task_id] = snapshot
         return BatchPage(found=shown, more=_more(found, len(rows), page, limits.PAGE_SIZE))

@@ -33,6 +33,7 @@ class Rows:
         self._account = account
         self._now = world.now()
         self._how = self._switch("pending_url")
+        self._unset = None if self._how == "null" else ""
 
     def _switch(self, name: str) -> Any:
         return self._world.switch(PROVIDER, name, self._account)
@@ -46,7 +47,10 @@ class Rows:
         return said or _REASONS[task.kind]
 
     def _pending(self, name: str) -> dict[str, Any]:
-        return {} if self._how == "missing" else {name: None if self._how == "null" else ""}
+        return {} if self._how == "missing" else {name: self._unset}
+
+    def _link(self, task: FakeTask) -> str:
+        return self._world.link(task.result) if task.result else ""
 
     def _consent(self, asset: FakeAsset | None) -> dict[str, Any]:
         if not self._switch("authorize_status"):
@@ -55,7 +59,9 @@ class Rows:
 
     def row(self, task: FakeTask) -> dict[str, Any]:
         """A task as its list shows it."""
-        made = {"avatar": self._training, "voice": self._voice, "video": self._video, "audio": self._audio}
+        if task.kind == "video":
+            return self._video(task)
+        made = {"avatar": self._training, "voice": self._voice, "audio": self._audio}
         return {**made[task.kind](task), "level": 1}
 
     def _training(self, task: FakeTask) -> dict[str, Any]:
@@ -85,7 +91,7 @@ class Rows:
         shown.pop("authorizeStatus", None)
         return {
             **shown,
-            "ttsAudition": self._world.link(task.result) if done and task.result else "",
+            "ttsAudition": self._link(task) if done else "",
             "status": 4 if done and expires <= self._now else _CLONES[status],
             **self._consent(asset),
             "reason": self._reason(task) if status is Status.FAILED else None,
@@ -93,27 +99,31 @@ class Rows:
         }
 
     def _video(self, task: FakeTask) -> dict[str, Any]:
+        # In one piece: pages show hundreds of them.
         status = task.status(self._now)
+        done, failed = status is Status.SUCCEEDED, status is Status.FAILED
         value = _VIDEOS[status]
-        if status is Status.FAILED and task.failure and str(task.failure.code) in ("6", "7"):
+        if failed and task.failure and str(task.failure.code) in ("6", "7"):
             value = int(str(task.failure.code))
-        fields: dict[str, Any] = {"id": int(task.id), "videoName": task.title, "videoFormat": "mp4"}
-        if status is Status.SUCCEEDED:
-            milliseconds = max(1, int(task.seconds * 1000 + 0.5))
-            fields["duration"] = f"{milliseconds / 1000:g}"
-            fields["durationMs"] = str(milliseconds)
-            fields["videoUrl"] = self._world.link(task.result) if task.result else ""
-        else:
-            fields |= {"duration": None, "durationMs": None, **self._pending("videoUrl")}
-        return {
-            **fields,
+        milliseconds = max(1, int(task.seconds * 1000 + 0.5)) if done else 0
+        row: dict[str, Any] = {
+            "id": int(task.id),
+            "videoName": task.title,
+            "videoFormat": "mp4",
+            "duration": f"{milliseconds / 1000:g}" if done else None,
+            "durationMs": str(milliseconds) if done else None,
+            "videoUrl": self._link(task) if done else self._unset,
             "coverUrl": "",
             "srtUrl": "",
             "synthesisStatus": value,
-            "failReason": self._reason(task) if status is Status.FAILED else None,
+            "failReason": self._reason(task) if failed else None,
             "createTime": china(task.created),
             "updateTime": china(self._changed(task)),
+            "level": 1,
         }
+        if not done and self._how == "missing":
+            del row["videoUrl"]
+        return row
 
     def _audio(self, task: FakeTask) -> dict[str, Any]:
         status = task.status(self._now)
@@ -123,7 +133,7 @@ class Rows:
             "id": int(task.id),
             "status": _CLONES[status],
             "duration": max(1, int(task.seconds * 1000 + 0.5)),
-            "ttsUrl": self._world.link(task.result) if task.result else "",
+            "ttsUrl": self._link(task),
             "srtUrl": "",
         }
 

@@ -17,6 +17,8 @@ _MILLISECONDS = 100_000_000_000  # as seconds that would be the year 5138
 
 def ident(value: Any) -> str:
     """An id as text: whole numbers, negative ones too, and words. ``""`` for anything else."""
+    if value.__class__ is int:
+        return str(value)  # nearly always
     if isinstance(value, bool):
         return ""
     if isinstance(value, int):

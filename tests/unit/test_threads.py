@@ -1,0 +1,140 @@
+"""File work in threads: what comes back, when threads begin and end, and what many loops and forks do to them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from avatarkit.testing import VirtualTimeLoop, run_virtual
+from avatarkit.transport import threads
+from avatarkit.transport.threads import in_a_thread, in_thread
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> threads._Threads:
+    """Threads of this test's own, two at most."""
+    mine = threads._Threads(most=2, idle=0.02)
+    monkeypatch.setattr(threads, "_threads", mine)
+    return mine
+
+
+def boom(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.asyncio
+async def test_what_a_function_returns_and_raises_comes_back() -> None:
+    """Values and exceptions reach who waits; StopIteration, which no future takes, as a RuntimeError."""
+    assert await in_thread(divmod, 7, 2) == (3, 1)
+    assert await in_thread(threading.get_ident) != threading.get_ident()
+    with pytest.raises(KeyError, match="gone"):
+        await in_thread(boom, KeyError("gone"))
+    with pytest.raises(SystemExit):
+        await in_a_thread(boom, SystemExit(3))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await in_thread(next, iter(()))
+
+
+@pytest.mark.asyncio
+async def test_what_comes_back_together_shares_a_wake_up(own: threads._Threads) -> None:
+    """Twenty results that are there when the loop looks again cost one call of the loop, not twenty."""
+    loop = asyncio.get_running_loop()
+    calls: list[object] = []
+    original = loop.call_soon_threadsafe
+
+    def counted(callback: Any, *args: Any, **more: Any) -> Any:
+        calls.append(callback)
+        return original(callback, *args, **more)
+
+    loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
+    try:
+        futures = [in_a_thread(int, str(number)) for number in range(20)]
+        while own._waiting or own._idle < own._count:  # the loop stands still until all is done
+            time.sleep(0.001)
+        assert await asyncio.gather(*futures) == list(range(20))
+    finally:
+        del loop.call_soon_threadsafe  # type: ignore[attr-defined]
+    assert len(calls) == 1
+
+
+@pytest.mark.asyncio
+async def test_no_more_threads_than_allowed_and_none_that_idles(own: threads._Threads) -> None:
+    """Work beyond the limit waits, what was cancelled by then never begins, and idle threads end."""
+    gate, begun = threading.Event(), []
+    held = [in_a_thread(gate.wait) for _ in range(2)]
+    waiting = [in_a_thread(begun.append, number) for number in range(3)]
+    assert own._count == 2
+    waiting[1].cancel()
+    assert not begun
+    gate.set()
+    await asyncio.gather(*held, waiting[0], waiting[2])
+    assert sorted(begun) == [0, 2]
+    for _ in range(200):
+        if not own._count:
+            break
+        await asyncio.sleep(0.005)
+    assert (own._count, own._idle, own._waiting) == (0, 0, 0)
+    assert await in_thread(len, "anew") == 4
+
+
+def test_many_loops_in_many_threads_share_them() -> None:
+    """Eight loops with 200 pieces of work each: every result reaches its own loop, none is lost or mixed up."""
+    found: dict[int, list[int]] = {}
+
+    async def work(name: int) -> list[int]:
+        loops = [in_thread(lambda number=number: name * 1000 + number) for number in range(200)]
+        return list(await asyncio.gather(*loops))
+
+    def run(name: int) -> None:
+        found[name] = asyncio.run(work(name))
+
+    runners = [threading.Thread(target=run, args=(name,)) for name in range(8)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    assert found == {name: [name * 1000 + number for number in range(200)] for name in range(8)}
+
+
+def test_a_loop_that_was_closed_hears_nothing(own: threads._Threads) -> None:
+    """Work that outlives its loop ends quietly, and its thread goes on to serve others."""
+    gate = threading.Event()
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> None:
+        in_a_thread(gate.wait)
+
+    loop.run_until_complete(begin())
+    loop.close()
+    gate.set()
+    assert asyncio.run(in_thread(len, "abc")) == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # that is what is tried here
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    """A child whose parent used threads can use them too, though its parent's are not there."""
+    assert asyncio.run(in_thread(len, "ab")) == 2
+    child = os.fork()
+    if not child:  # pragma: no cover - in the child
+        os._exit(asyncio.run(in_thread(len, "abcde")))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+
+
+def test_virtual_time_stands_still_meanwhile() -> None:
+    """A minute's timer does not go off while a thread works for a moment of real time."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        timer = asyncio.ensure_future(asyncio.sleep(60))
+        await in_thread(time.sleep, 0.02)
+        assert not timer.done()
+        await timer
+        return loop.time()
+
+    assert 60 <= run_virtual(main) < 61
