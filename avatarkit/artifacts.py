@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from avatarkit.errors import InvalidRequest, LinkExpired
+from avatarkit.errors import LinkExpired
 from avatarkit.events import ProgressHook
 from avatarkit.models import RawResponse, Snapshot
 from avatarkit.transport.download import Downloaded, download, read_bytes
@@ -114,7 +114,7 @@ class AsyncArtifact:
             return await download(
                 self._account.engine().sessions.files,
                 self.url,
-                self._target(path),
+                Path(path),
                 refresh=self._fresh_url,
                 clock=self._account.clock,
                 timeouts=self._account.timeouts,
@@ -123,6 +123,7 @@ class AsyncArtifact:
                 emit=self._account.emit,
                 overwrite=overwrite,
                 proxy_for=self._account.network.proxy_for,
+                inside=self._name(),
             )
         except BaseException as error:
             self._account.name_task(error, self._record)
@@ -193,13 +194,6 @@ class AsyncArtifact:
             return await save_to_bucket(how, self.url, bucket, key, meter, overwrite=overwrite)
         finally:
             await bucket.aclose()
-
-    def _target(self, path: str | os.PathLike[str]) -> Path:
-        target = Path(path)
-        try:
-            return target / self._name() if target.is_dir() else target
-        except (OSError, ValueError) as error:
-            raise InvalidRequest(f"{str(path)[:80]}…: not a file name ({error})") from None
 
     def _name(self) -> str:
         stem = safe_name(self._record.marker or self._record.task_id, default="result")

@@ -40,6 +40,7 @@ class Folder:
         self._path = Path(path)
         self._sidecar = sidecar
         self._root: Path | None = None
+        self._has_notes = False
         self._dropped: deque[tuple[str, Owner]] = deque()
         self._dropping: asyncio.Future[None] | None = None
 
@@ -70,7 +71,7 @@ class Folder:
             name, owner = self._dropped.popleft()
             note = self._base() / note_of(name)
             with contextlib.suppress(OSError):
-                if owner_in(note.read_bytes()).job == owner.job:
+                if owner_in(_read(note)).job == owner.job:
                     note.unlink()
 
     async def remove(self, name: str, owner: Owner) -> None:
@@ -110,28 +111,25 @@ class Folder:
         root = self._base()
         target, note = root / name, root / note_of(name)
         try:
-            if "/" in name and not target.parent.resolve().is_relative_to(root):
-                return Claim(Held.TAKEN)
-            _make(target.parent)
+            if "/" in name:
+                if not target.parent.resolve().is_relative_to(root):
+                    return Claim(Held.TAKEN)
+                _make(target.parent)
             found = _stat(target)
         except OSError as error:
             if error.errno in _IN_THE_WAY:
                 return Claim(Held.TAKEN)
             raise
+        free = found is None and not (self._sidecar and _stat(root / f"{name}{SIDECAR}") is not None)
+        if free and self._noted(note, owner):
+            return Claim(Held.FREE)
         made = _stat(note)
-        if made is None:
-            if found is not None or (self._sidecar and _stat(root / f"{name}{SIDECAR}") is not None):
-                return Claim(Held.TAKEN)
-            self._open_notes(note.parent)
-            if _create(note, owner):
-                return Claim(Held.FREE)
-            made = _stat(note)
         if made is None:
             return Claim(Held.TAKEN)
         younger = (
             None if found is None else stat.S_ISREG(found.st_mode) and found.st_mtime_ns >= made.st_mtime_ns
         )
-        held = owner_in(note.read_bytes())
+        held = owner_in(_read(note))
         claim = judged(held, owner, younger=younger, size=found.st_size if found is not None else 0)
         if claim.held in (Held.FREE, Held.OLDER) and held != owner:
             _write(note, noted(owner))
@@ -139,10 +137,21 @@ class Folder:
             drop_twin(target)
         return claim
 
+    def _noted(self, note: Path, owner: Owner) -> bool:
+        """Whether the claim is made now; the folder of claims is seen to before the first, and when it has gone."""
+        if not self._has_notes:
+            self._open_notes(note.parent)
+        try:
+            return _create(note, owner)
+        except FileNotFoundError:
+            self._open_notes(note.parent)
+            return _create(note, owner)
+
     def _open_notes(self, folder: Path) -> None:
         _make(folder)
         if folder.is_symlink():
             raise ConfigurationError(f"{folder}: a link found, a folder allowed")
+        self._has_notes = True
 
 
 async def _guarded(action: Callable[[], T]) -> T:
@@ -156,9 +165,18 @@ async def _guarded(action: Callable[[], T]) -> T:
 
 def _stat(path: Path) -> os.stat_result | None:
     try:
-        return path.lstat()
+        return os.lstat(path)
     except FileNotFoundError:
         return None
+
+
+def _read(path: Path) -> bytes:
+    """A claim, with as few system calls as it takes."""
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)
 
 
 def _make(folder: Path) -> None:
@@ -176,7 +194,11 @@ def _make(folder: Path) -> None:
 
 
 def _create(path: Path, owner: Owner) -> bool:
-    """A durable new file, or False when there is one."""
+    """A new file, or False when there is one.
+
+    It is not flushed: what it tells matters when a process is killed. After a power cut a claim may be gone; its file
+    then counts as somebody else's, and the job's is fetched once more, under another name.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
         fd = os.open(path, flags, 0o666)
@@ -184,10 +206,11 @@ def _create(path: Path, owner: Owner) -> bool:
         return False
     try:
         os.write(fd, noted(owner))
-        os.fsync(fd)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(fd)
-    _sync(path.parent)
     return True
 
 

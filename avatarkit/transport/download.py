@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,11 @@ async def download(
     media: bool = True,
     digest: bool = False,
     proxy_for: Callable[[str], str | None] | None = None,
+    inside: str = "",
 ) -> Downloaded:
     """Fetch *url* into the file *target*, which is complete or not there at all. Missing folders are made.
+
+    Should *target* be a folder, the file *inside* it is meant.
 
     The bytes go to ``<target>.part`` first. A transfer that is cut goes on where it stopped, also in a later
     call and after a crash, if the server says that it is the same object (ETag or Last-Modified, and length);
@@ -95,7 +99,9 @@ async def download(
         media=media,
         proxy_for=proxy_for,
     )
-    part = await acquire(checked(target), overwrite=overwrite, digest=digest)
+    part = await acquire(
+        Path(target) if inside else checked(target), overwrite=overwrite, digest=digest, inside=inside
+    )
     try:
         meter = Meter("down", part.target.name, part.identity.total, progress=progress, emit=emit)
         await Fetch(how, url, part, meter, finish=part.finish).run()
@@ -167,11 +173,8 @@ def checked(target: str | os.PathLike[str]) -> Path:
     return Path(text)
 
 
-async def acquire(target: Path, *, overwrite: bool, digest: bool) -> PartFile:
-    def acquire() -> PartFile:
-        return PartFile.acquire(target, overwrite=overwrite, digest=digest)
-
-    future = in_a_thread(acquire)
+async def acquire(target: Path, *, overwrite: bool, digest: bool, inside: str = "") -> PartFile:
+    future = in_a_thread(partial(PartFile.acquire, target, overwrite=overwrite, digest=digest, inside=inside))
     try:
         part: PartFile = await finished(future)
     except asyncio.CancelledError:

@@ -64,26 +64,29 @@ class PartFile:
         self._hash = hashlib.sha256() if digest else None
         self.path, self._note = _beside(target)
         self._noted = True  # whether there may be a note
+        self._empty = False  # whether nothing is in the file for certain, and we stand at its beginning
         self._fd = -1
         self._lock = threading.Lock()
 
     @classmethod
-    def acquire(cls, target: Path, *, overwrite: bool, digest: bool = True) -> PartFile:
+    def acquire(cls, target: Path, *, overwrite: bool, digest: bool = True, inside: str = "") -> PartFile:
         """Check the target, make its folders, lock the part file and read how far it is.
+
+        *inside*: the file's name, should the target be a folder.
 
         Raises InvalidRequest when the target cannot be written, exists, or is being downloaded already.
         """
-        part = cls(target, overwrite=overwrite, digest=digest)
         try:
-            _check_target(target, overwrite=overwrite)
-            if not target.parent.is_dir():
-                target.parent.mkdir(parents=True, exist_ok=True)
-            part._open_locked()
+            # System calls are dear here: each lets go of the interpreter's lock and has to get it back.
+            if _is_taken(target, overwrite=overwrite, folder=bool(inside)):
+                target = target / inside
+                _is_taken(target, overwrite=overwrite)
+            part = cls(target, overwrite=overwrite, digest=digest)
             try:
-                part._resume()
-            except BaseException:
-                part.close()
-                raise
+                part._open_locked()
+            except FileNotFoundError:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part._open_locked()
         except (OSError, ValueError) as error:
             if isinstance(error, InvalidRequest):
                 raise
@@ -98,6 +101,7 @@ class PartFile:
                 self._write_note()
             # One call for all of them is the usual case; a disk that is nearly full takes less.
             whole = sum(map(len, pieces))
+            self._empty = False
             done = _write_all(self._fd, pieces)
             if done != whole:
                 view = memoryview(b"".join(pieces))[done:]
@@ -180,26 +184,42 @@ class PartFile:
             self.path.unlink(missing_ok=True)
 
     def _open_locked(self) -> None:
+        """Open and lock the file, and see how far it is."""
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         for _ in range(10):
             self._fd = os.open(self.path, flags, 0o666)
-            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            opened = os.fstat(self._fd)
+            if not stat.S_ISREG(opened.st_mode):
                 self._close()
                 raise InvalidRequest(f"{self.path}: is in the way")
             if not _try_lock(self._fd):
                 self._close()
                 raise InvalidRequest(f"{self.target}: is being downloaded already")
-            # Between opening and locking, its former owner may have renamed the file to the target.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(self._fd), self.path.stat()):
-                    _check_target(self.target, overwrite=self._overwrite)
+            try:
+                if self._is_ours(opened):
                     return
+            except BaseException:
+                self._close()
+                raise
             self._close()
         raise InvalidRequest(f"{self.target}: is being downloaded by others again and again")
 
-    def _resume(self) -> None:
-        size = os.fstat(self._fd).st_size
+    def _is_ours(self, opened: os.stat_result) -> bool:
+        """Whether what was opened is still the part file, now that it is locked; if so, how far it is."""
+        try:
+            found = os.stat(self.path)  # noqa: PTH116 - see above
+        except FileNotFoundError:
+            return False
+        # Between opening and locking, its former owner may have renamed the file to the target.
+        if not os.path.samestat(opened, found):
+            return False
+        _is_taken(self.target, overwrite=self._overwrite)
+        self._resume(found.st_size)
+        return True
+
+    def _resume(self, size: int) -> None:
+        self._empty = not size
         try:
             note = orjson.loads(self._note.read_bytes())
             identity = Identity(str(note["validator"]), int(note["total"]))
@@ -213,14 +233,17 @@ class PartFile:
         self._rehash()
 
     def _cut(self, length: int) -> None:
+        if self._empty:
+            return
         os.ftruncate(self._fd, length)
+        self._empty = not length
         self.have = length
         self._rehash()
 
     def _rehash(self) -> None:
         """Hash what the file holds and stand at its end."""
-        os.lseek(self._fd, 0, os.SEEK_SET)
         if self._hash is not None:
+            os.lseek(self._fd, 0, os.SEEK_SET)
             self._hash = hashlib.sha256()
             while data := os.read(self._fd, PIECE):
                 self._hash.update(data)
@@ -272,17 +295,21 @@ def _short(name: str) -> str:
     return f"{os.fsencode(name)[:200].decode('utf-8', 'ignore')}.{tag}"
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
+def _is_taken(target: Path, *, overwrite: bool, folder: bool = False) -> bool:
+    """Whether a folder is there, which *folder* allows; raises InvalidRequest for all else that is in the way."""
     try:
-        found = target.lstat()
+        found = os.lstat(target)
     except FileNotFoundError:
-        return
+        return False
     if target.is_dir():
+        if folder:
+            return True
         raise InvalidRequest(f"{target}: is a directory, a file name is needed")
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
         raise InvalidRequest(f"{target}: is not a regular file")
     if not overwrite:
         raise InvalidRequest(f"{target}: exists already", hint="pass overwrite=True to replace it")
+    return False
 
 
 def _try_lock(fd: int) -> bool:

@@ -111,6 +111,13 @@ def test_a_folder_gets_a_file_named_after_the_task(house: House) -> None:
     assert done.path.suffix in (".mp4", ".mp3", ".wav")
 
 
+def test_the_current_folder_is_a_folder_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``"."`` means what it means everywhere."""
+    monkeypatch.chdir(house.folder)
+    done = _film(house).save(".")
+    assert [path.name for path in house.folder.iterdir()] == [done.path.name]
+
+
 def test_a_file_is_not_overwritten_unasked(house: House) -> None:
     """An existing file is refused before a byte is fetched; ``overwrite=True`` replaces it."""
     film = _film(house)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,7 +260,7 @@ async def test_a_full_disk_is_a_failed_download(tmp_path: Path, monkeypatch: pyt
 
     output = Output(tmp_path, sidecar=True)
     with monkeypatch.context() as patch:
-        patch.setattr(output_folder.os, "fsync", full)
+        patch.setattr(output_folder.os, "write", full)
         with pytest.raises(DownloadFailed, match="No space left"):
             await output.put(Film(), *job())
     assert files(tmp_path) == {}
@@ -301,7 +302,27 @@ async def test_folders_are_made_durable(tmp_path: Path, monkeypatch: pytest.Monk
     synced: list[Path] = []
     monkeypatch.setattr(output_folder, "_sync", synced.append)
     await Output(tmp_path / "out", name="{team}/{key}").put(Film(), *job(team="blue"))
-    assert {tmp_path, tmp_path / "out", tmp_path / "out" / NOTES} <= set(synced)
+    assert {tmp_path, tmp_path / "out"} <= set(synced)
+
+
+@pytest.mark.asyncio
+async def test_a_run_goes_on_when_its_folders_are_removed(tmp_path: Path) -> None:
+    """Somebody tidies up between two results: the folders are made again, and the next claim is checked anew."""
+    output = Output(tmp_path / "out", name="{team}/{key}")
+    await output.put(Film(), *job(team="blue"))
+    shutil.rmtree(tmp_path / "out")
+    facts = await output.put(Film(), *job("k2", team="blue"))
+    assert files(tmp_path / "out") == {facts["file"]: b"film"} == {"blue/k2.mp4": b"film"}
+
+
+@pytest.mark.asyncio
+async def test_a_claim_lost_in_a_power_cut_costs_a_second_file(tmp_path: Path) -> None:
+    """The file whose claim is gone is nobody's: it stays as it is, and the job's result gets another name."""
+    await Output(tmp_path).put(Film(), *job())
+    for note in (tmp_path / NOTES).iterdir():
+        note.unlink()
+    facts = await Output(tmp_path).put(Film(b"again"), *job())
+    assert files(tmp_path) == {"k1.mp4": b"film", facts["file"]: b"again"}
 
 
 def test_urls_lose_their_queries_and_text_stays() -> None:
