@@ -33,6 +33,7 @@ _LEASE = 3600.0  # seconds a job is handed out for; this process is the only one
 _MARGIN = 5.0  # seconds on top of the longest submission, after which another process's is taken for a doubt
 _RECONCILE_EVERY = 10.0
 _IDLE = 1.0  # seconds after which the ledger is asked whether anything came to be due
+_READY_EVERY = 5.0  # seconds between two questions for what an earlier process left ready, or what was put off
 _AHEAD = 64  # new jobs that are taken at once: a question to the ledger costs as much as what it is about
 _PROBES = 8.0  # seconds between two tries for a slot, at most, while none of our own tasks ends
 
@@ -232,7 +233,7 @@ class LocalDriver:
             # What is in hand by now may be done before the answer is here, which would then be out of date.
             busy = set(self._in_hand)
             ready = await self._ledger.take(self._run, JobState.READY, room, seconds=_LEASE)
-            self._ready_at = now + _IDLE if len(ready) < room else now
+            self._ready_at = now + _READY_EVERY if len(ready) < room else now
             for job in ready:
                 if job.key not in busy:
                     self._to_collect(job, None)
