@@ -16,15 +16,18 @@ import sys
 from typing import Any
 
 
-def mine(ledger: Any, name: str, after: int) -> None:
-    """Freeze this process once, after so many calls of a method of the ledger."""
-    original, left = getattr(ledger, name), after
+def mine(ledger: Any, name: str, calls: int, *, before: bool) -> None:
+    """Freeze this process once: at so many calls of a method of the ledger, before it is called or after its answer."""
+    original, left = getattr(ledger, name), calls
 
     async def around(*args: Any, **kwargs: Any) -> Any:
         nonlocal left
-        answer = await original(*args, **kwargs)
         left -= 1
-        if left == 0:
+        due = left == 0
+        if due and before:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        answer = await original(*args, **kwargs)
+        if due and not before:
             os.kill(os.getpid(), signal.SIGSTOP)
         return answer
 
@@ -52,7 +55,7 @@ async def work(plan: dict[str, Any]) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     ledger = await PostgresLedger.open(plan["dsn"], schema=plan["schema"])
     if plan.get("freeze"):
-        mine(ledger, plan["freeze"], plan["freeze_after"])
+        mine(ledger, **plan["freeze"])
     engine = await open_engine(plan["engine"], plan["dsn"], schema=plan["schema"])
     run = await ledger.get_run("main")
     assert run is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import struct
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -26,6 +28,47 @@ BODY = {"image": IMAGE, "sound_file": SOUND}
 
 def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def mp3(seconds: float) -> bytes:
+    """Frames of 32 kbit/s at 44,100 a second behind a tag, with an older tag at the end: a quarter of 128 kbit/s."""
+    frame = b"\xff\xfb\x10\xc0" + bytes(100)
+    count = round(seconds * 44100 / 1152)
+    return b"ID3\x04\0\0\0\0\x01\x00" + bytes(128) + frame * count + b"TAG" + bytes(125)
+
+
+def mp3_of_speech(seconds: float) -> bytes:
+    """Frames of 64 kbit/s at 24,000 a second, MPEG-2, as speech has them."""
+    return (b"\xff\xf3\x84\xc4" + bytes(188)) * round(seconds * 24000 / 576)
+
+
+def aac(seconds: float) -> bytes:
+    """ADTS frames of 300 bytes at 16,000 a second."""
+    return (b"\xff\xf1\x60\x40\x25\x9f\xfc" + bytes(293)) * round(seconds * 16000 / 1024)
+
+
+def m4a(seconds: float) -> bytes:
+    """A movie whose header says how long it is, behind its sound."""
+    header = struct.pack(">IIIII", 0, 0, 0, 600, round(seconds * 600)) + bytes(80)
+    return (
+        _box(b"ftyp", b"M4A \0\0\0\0")
+        + _box(b"mdat", bytes(4000))
+        + _box(b"moov", _box(b"free", b"") + _box(b"mvhd", header))
+    )
+
+
+def _box(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(data)) + name + data
+
+
+def wav_of_floats(seconds: float) -> bytes:
+    """Samples of 32 bits, with a chunk of odd size before them, and a length that was not known yet."""
+    what = struct.pack("<HHIIHH", 3, 2, 8000, 64000, 8, 32)
+    chunks = b"fmt " + struct.pack("<I", 16) + what + b"LIST" + struct.pack("<I", 5) + b"hello\0"
+    return b"RIFF\xff\xff\xff\xffWAVE" + chunks + b"data\xff\xff\xff\xff" + bytes(round(seconds * 64000))
+
+
+SOUNDS = [mp3, mp3_of_speech, aac, m4a, wav_of_floats, lambda seconds: wav(seconds, rate=8000)]
 
 
 class Vendor:
@@ -142,6 +185,67 @@ def test_files_in_the_body(vendor: Vendor) -> None:
     task = vendor.world.tasks(vendor.account)[0]
     assert task.order is not None
     assert (task.order.seconds, task.cost, vendor.account.credits) == (5.0, 4.0, 9996.0)
+
+
+@pytest.mark.parametrize("sound", SOUNDS)
+def test_a_sound_in_the_body_is_as_long_as_its_frames(
+    vendor: Vendor, sound: Callable[[float], bytes]
+) -> None:
+    """Every format's length is measured: 2 to 300 seconds make a video, charged for as long; others make none."""
+    for seconds in (0.5, 1.7, 301.0):
+        if len(sound(seconds)) < 5 * 1024 * 1024:  # else its size is refused, not its length
+            answer = vendor.raw("POST", AVATAR, {**BODY, "sound_file": b64(sound(seconds))})
+            assert (answer.status, b"duration" in answer.body) == (400, True)
+    assert vendor.world.tasks(vendor.account) == []
+    for seconds in (2.0, 30.0):
+        vendor.post(AVATAR, {**BODY, "sound_file": b64(sound(seconds))})
+        task = vendor.world.tasks(vendor.account)[-1]
+        assert task.order is not None
+        assert task.order.seconds == pytest.approx(seconds, abs=0.05)
+        assert task.cost == pytest.approx(0.4 * seconds, abs=0.05)
+
+
+def test_a_sound_of_lips_in_the_body_is_as_long_as_its_frames(vendor: Vendor) -> None:
+    """Of 60 seconds at most, and what is said to be its end lies within it."""
+    session = vendor.session()
+    made = _lips(session, sound_file=b64(mp3(6.0)))
+    assert vendor.post(LIPS, made)["task_status"] == "submitted"
+    for wrong in (
+        {"sound_file": b64(mp3(61.0))},
+        {"sound_file": b64(m4a(61.0))},
+        {"sound_file": b64(mp3(3.0)), "sound_end_time": 4000},
+    ):
+        assert vendor.code("POST", LIPS, _lips(session, **wrong)) == (400, 1201)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"ID3\x04\0\0\0\0\x7f\x7f" + bytes(90000),
+        b"\xff\xfb\x90\x00" + bytes(9),
+        b"\xff\xf1\x50\x80\0\0\0" + bytes(90000),
+        _box(b"ftyp", b"M4A \0\0\0\0") + _box(b"mdat", bytes(90000)),
+        _box(b"ftyp", b"M4A \0\0\0\0") + _box(b"moov", _box(b"mvhd", b"")),
+        _box(b"ftyp", b"M4A \0\0\0\0") + _box(b"moov", _box(b"mvhd", bytes(100))),
+        _box(b"ftyp", b"M4A \0\0\0\0") + b"\0\0\0\x03moov" + bytes(90000),
+        b"RIFF\0\0\0\0WAVEdata\xff\xff\0\0" + bytes(90000),
+        b"RIFF\0\0\0\0WAVEfmt \x02\0\0\0\0\0",
+    ],
+)
+def test_a_sound_that_only_begins_like_one(vendor: Vendor, data: bytes) -> None:
+    """Without a frame, a header or an end in sight it is refused, and no task is made."""
+    assert vendor.code("POST", AVATAR, {**BODY, "sound_file": b64(data)}) == (400, 1201)
+    assert vendor.world.tasks(vendor.account) == []
+
+
+def test_a_sound_in_fragments_counts_by_its_size(vendor: Vendor) -> None:
+    """A header that was written before the sound does not tell its length: it is taken for 128 kbit/s."""
+    header = _box(b"moov", _box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, 0)))
+    data = _box(b"ftyp", b"M4A \0\0\0\0") + header + _box(b"mdat", bytes(80_000))
+    vendor.post(AVATAR, {**BODY, "sound_file": b64(data)})
+    order = vendor.world.tasks(vendor.account)[-1].order
+    assert order is not None
+    assert order.seconds == pytest.approx(5.0, abs=0.1)
 
 
 def test_a_task_from_start_to_end(vendor: Vendor) -> None:

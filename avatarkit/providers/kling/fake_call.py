@@ -6,9 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-import io
 import struct
-import wave
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -16,6 +14,7 @@ import attrs
 import orjson
 
 from avatarkit.protocol.fakewire import FakeAccount, FakeFile, FakeRequest, FakeResponse, World, json_response
+from avatarkit.providers.kling.fake_sound import length_of
 
 PROVIDER: Final = "kling"
 _MB: Final = 1024 * 1024
@@ -210,17 +209,6 @@ def picture_kind(data: bytes) -> str:
     return "jpg" if data.startswith(b"\xff\xd8\xff") else ""
 
 
-def sound_kind(data: bytes) -> str:
-    """``wav``, ``m4a``, ``mp3`` or ``aac``, or ``""``."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        return "wav"
-    if data[4:8] == b"ftyp":
-        return "m4a"
-    if data.startswith(b"ID3") or (len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0):
-        return "mp3"
-    return ""
-
-
 def check_picture(data: bytes) -> None:
     """Sides of a PNG; a JPEG's are not looked for."""
     if picture_kind(data) != "png" or len(data) < 24:
@@ -231,18 +219,15 @@ def check_picture(data: bytes) -> None:
 
 
 def sound_seconds(given: Given) -> float:
-    """How long a sound is: from a WAV header, else by its size at 128 kbit/s; ten seconds for foreign URLs."""
+    """How long a sound is, by its frames where it came inside the body; ten seconds for foreign URLs."""
     if given.file is not None:
         return given.file.seconds or 10.0
     if not given.data:
         return 10.0
-    if sound_kind(given.data) == "wav":
-        try:
-            with wave.open(io.BytesIO(given.data), "rb") as sound:
-                return sound.getnframes() / sound.getframerate()
-        except (wave.Error, EOFError, ZeroDivisionError):
-            raise Refused(1201, "The sound_file audio cannot be read") from None
-    return len(given.data) / 16000
+    seconds = length_of(given.data)
+    if seconds is None:
+        raise Refused(1201, "The sound_file audio cannot be read")
+    return seconds
 
 
 PICTURE_BYTES: Final = 10 * _MB

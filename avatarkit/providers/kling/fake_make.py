@@ -33,10 +33,10 @@ from avatarkit.providers.kling.fake_call import (
     millis_of,
     number_of,
     picture_kind,
-    sound_kind,
     sound_seconds,
     text_of,
 )
+from avatarkit.providers.kling.fake_sound import sound_kind
 
 AVATAR: Final = ""
 LIP: Final = "advanced-lip-sync/"
