@@ -18,57 +18,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import heapq
 import itertools
 import json
 import os
-import random
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import attrs
-
-from avatarkit import AsyncGuiji, AsyncSandbox, VideoRequest, providers
-from avatarkit.bulk.fleet import FleetOptions, Handler, Stage
-from avatarkit.bulk.fleet_worker import FleetWorker
-from avatarkit.bulk.records import Job, JobState
+from avatarkit import AsyncGuiji, AsyncSandbox, providers
 from avatarkit.bulk.run import BulkOptions, BulkRun
-from avatarkit.bulk.specs import Row
-from avatarkit.bulk.sqlite import SqliteLedger
 from avatarkit.testing import VirtualClock, run_virtual
+from benchmarks import fleet
+from benchmarks.bulk_ground import keys, memory, presenter, requests
 from benchmarks.report import Line, show
 
 CAP = 200  # tasks at once in *whole*
-FLEET_CAP = 1000
-QUEUE, LEAST, MOST = 5.0, 55.0, 175.0  # seconds of a task in *fleet*
-IMAGE, SOUND = "https://media.example.com/face.png", "https://media.example.com/{}.mp3"
-
-
-def memory() -> float:
-    """The most this process had in memory, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-
-
-def _keys(box: AsyncSandbox, provider: str) -> tuple[str, ...]:
-    return (box.token, box.secret) if provider == "guiji" else (box.token,)
-
-
-async def _presenter(client: Any, provider: str) -> dict[str, str]:
-    if provider == "kling":
-        return {"image": IMAGE}
-    if provider == "guiji":
-        avatars, voices = await client.avatars.list_public(), await client.voices.list_public()
-        return {"avatar": avatars.items[0].id, "voice": voices.items[0].id}
-    avatar = await (await client.avatars.create_by_image(IMAGE)).wait()
-    voice = await (await client.voices.create(SOUND.format("voice"), title="voice")).wait()
-    return {"avatar": avatar.id, "voice": voice.id}
 
 
 # -- whole ------------------------------------------------------------------------------------------------------------
@@ -88,7 +55,7 @@ async def whole(provider: str, jobs: int, folder: Path) -> dict[str, float]:
         run_seconds=60,
     ) as box:
         client = providers.client_class(provider)(
-            *_keys(box, provider),
+            *keys(box, provider),
             base_url=box.base_url(provider),
             rate_limit=None,
             max_running=CAP,
@@ -96,11 +63,11 @@ async def whole(provider: str, jobs: int, folder: Path) -> dict[str, float]:
             clock=clock,
         )
         async with client:
-            base = await _presenter(client, provider)
+            base = await presenter(client, provider)
             before = sum(box.seen.requests.values())
             cpu, wall, good = time.process_time(), time.perf_counter(), 0
             async for outcome in client.bulk(
-                _requests(base, jobs), journal=folder / "run.db", out=folder / "out"
+                requests(base, jobs), journal=folder / "run.db", out=folder / "out"
             ):
                 good += outcome.ok
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -115,14 +82,6 @@ async def whole(provider: str, jobs: int, folder: Path) -> dict[str, float]:
             "peak": box.seen.peak_running,
             "twice": len(box.seen.duplicates),
         }
-
-
-def _requests(base: Mapping[str, str], jobs: int) -> Iterator[VideoRequest]:
-    for number in range(jobs):
-        if "image" in base:
-            yield VideoRequest(**base, audio=SOUND.format(number))  # type: ignore[arg-type]
-        else:
-            yield VideoRequest(**base, text=f"This is sentence number {number}.")  # type: ignore[arg-type]
 
 
 # -- feed -------------------------------------------------------------------------------------------------------------
@@ -150,208 +109,6 @@ async def feed(rows: int, folder: Path) -> dict[str, float]:
     return {**found, "memory": memory()}
 
 
-# -- fleet ------------------------------------------------------------------------------------------------------------
-
-
-class MemoryEngine:
-    """A task engine for workers of one event loop: a queue for each stage, first come, first served."""
-
-    def __init__(self) -> None:
-        self._queues: dict[Stage, deque[str]] = {stage: deque() for stage in Stage}
-        self._idle: dict[Stage, deque[asyncio.Future[None]]] = {stage: deque() for stage in Stage}
-
-    async def enqueue(self, stage: Stage, run: str, keys: Sequence[str], *, delay: float = 0.0) -> None:
-        """Hand *keys* to whoever is idle."""
-        self._queues[stage].extend(keys)
-        for _ in keys:
-            if not self._idle[stage]:
-                break
-            idle = self._idle[stage].popleft()
-            if not idle.done():
-                idle.set_result(None)
-
-    async def backlog(self, stage: Stage, run: str) -> int:
-        """Keys that wait."""
-        return len(self._queues[stage])
-
-    async def work(
-        self,
-        run: str,
-        handlers: Mapping[Stage, Handler],
-        concurrency: Mapping[Stage, int],
-        stop: asyncio.Event,
-    ) -> None:
-        """Call the handlers until *stop*."""
-        hands = [
-            asyncio.ensure_future(self._hand(stage, handlers[stage], stop))
-            for stage, many in concurrency.items()
-            for _ in range(many)
-        ]
-        await stop.wait()
-        for queue in self._idle.values():
-            for idle in queue:
-                if not idle.done():
-                    idle.set_result(None)
-        await asyncio.gather(*hands)
-
-    async def _hand(self, stage: Stage, handler: Handler, stop: asyncio.Event) -> None:
-        queue = self._queues[stage]
-        while not stop.is_set():
-            if queue:
-                await handler([queue.popleft()])
-            else:
-                idle = asyncio.get_running_loop().create_future()
-                self._idle[stage].append(idle)
-                await idle
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-
-class Nowhere:
-    """Takes results in and keeps none."""
-
-    async def check(self) -> None:
-        """It takes everything."""
-
-    async def put(self, artifact: Any, job: Job, row: Row) -> Mapping[str, Any]:
-        """Fetch *artifact*."""
-        return {"file": f"{job.key}.mp4", "bytes": len(await artifact.read())}
-
-    async def settled(self, job: Job, result: Mapping[str, Any]) -> None:
-        """Nothing was kept."""
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-
-class Spread:
-    """How long tasks take: something else for each."""
-
-    queue = QUEUE
-
-    def __init__(self) -> None:
-        self._random = random.Random(7)
-
-    @property
-    def run(self) -> float:
-        """Seconds."""
-        return self._random.uniform(LEAST, MOST)
-
-
-@attrs.define
-class Busy:
-    """How many tasks ran, over time, by what the provider accepted and when that ended."""
-
-    cap: int
-    ends: list[float] = attrs.field(factory=list)
-    at: float = 0.0
-    area: float = 0.0
-    full_at: float | None = None
-    until: float = 0.0
-    most: int = 0
-
-    def accepted(self, task: Any) -> None:
-        """A task began."""
-        self._advance(task.created)
-        heapq.heappush(self.ends, task.ready_at)
-        self.most = max(self.most, len(self.ends))
-        if self.full_at is None and len(self.ends) >= self.cap:
-            self.full_at, self.area = task.created, 0.0
-        self.until = task.created
-
-    def _advance(self, now: float) -> None:
-        while self.ends and self.ends[0] <= now:
-            end = self.ends[0]
-            self.area += (end - self.at) * len(self.ends)
-            self.at = end
-            heapq.heappop(self.ends)
-        self.area += (now - self.at) * len(self.ends)
-        self.at = now
-
-    @property
-    def share(self) -> float:
-        """Of the cap, from the moment it was reached to the last submission."""
-        if self.full_at is None or self.until <= self.full_at:
-            return 0.0
-        return self.area / self.cap / (self.until - self.full_at)
-
-
-async def fleet(jobs: int, workers: int, folder: Path) -> dict[str, float]:
-    """Let *workers* workers share the account until all jobs are done."""
-    clock, busy = VirtualClock(), Busy(FLEET_CAP)
-    async with AsyncSandbox(
-        clock=clock, listen=False, keep_tasks=4000, render="tiny", credits=1e12, max_running=FLEET_CAP
-    ) as box:
-        world = box._world
-        world.default_delay = Spread()  # type: ignore[assignment]
-        world.delays.clear()
-        starts = world.on_accept
-
-        def accept(task: Any) -> None:
-            busy.accepted(task)
-            starts(task)
-
-        world.on_accept = accept
-        ledger = await SqliteLedger.open(folder / "run.db", clock=clock)
-        clients = [
-            AsyncGuiji(
-                box.token,
-                box.secret,
-                base_url=box.base_url("guiji"),
-                rate_limit=None,
-                max_running=FLEET_CAP,
-                wire=box.wire(),
-                clock=clock,
-            )
-            for _ in range(workers)
-        ]
-        cpu, wall = time.process_time(), time.perf_counter()
-        base = await _presenter(clients[0], "guiji")
-        asked = sum(box.seen.requests.values())
-        async with BulkRun(clients[0], _requests(base, jobs), ledger, BulkOptions(out="out")) as bulk:
-            await bulk.feed()
-            run = bulk.run
-        assert run is not None
-        engine, stop = MemoryEngine(), asyncio.Event()
-        options = FleetOptions(until_done=True, submits=4, downloads=4)
-        # They do not start at once: real ones never do, and each asks the ledger at times of its own.
-        await asyncio.gather(
-            *(
-                _started(
-                    FleetWorker(client, ledger, run, engine, options, sink=Nowhere()), stop, number * 0.04
-                )
-                for number, client in enumerate(clients)
-            )
-        )
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        counts = await ledger.counts(run.id)
-        assert counts.jobs == {JobState.DONE: jobs}, counts
-        asked = sum(box.seen.requests.values()) - asked - box.seen.created()
-        lists = box.seen.requests["POST /openapi/video/v2/pageList"]
-        found = {
-            "share": busy.share,
-            "peak": busy.most,
-            "twice": len(box.seen.duplicates),
-            "polls": asked / jobs,
-            "lists": lists / jobs,
-            "worst second": box.seen.peak_per_second,
-            "hours": clock.monotonic() / 3600,
-            "cpu": cpu / jobs * 1000,
-            "wall": wall,
-            "memory": memory(),
-        }
-        for client in clients:
-            await client.aclose()
-        await ledger.aclose()
-        return found
-
-
-async def _started(worker: FleetWorker, stop: asyncio.Event, delay: float) -> None:
-    await asyncio.sleep(delay)
-    await worker.work(stop)
-
-
 # -- all of it --------------------------------------------------------------------------------------------------------
 
 
@@ -371,7 +128,7 @@ def _part(options: argparse.Namespace) -> dict[str, float]:
         if name == "whole":
             return run_virtual(lambda: whole(provider, options.jobs, folder))  # type: ignore[no-any-return]
         if name == "fleet":
-            return run_virtual(lambda: fleet(options.jobs, options.workers, folder))  # type: ignore[no-any-return]
+            return run_virtual(lambda: fleet.fleet(options.jobs, options.workers, folder))  # type: ignore[no-any-return]
         return asyncio.run(feed(options.jobs, folder))
 
 
@@ -423,32 +180,6 @@ def _of_feed(rows: int, found: Mapping[str, float]) -> list[Line]:
     ]
 
 
-def _of_fleet(jobs: int, workers: int, found: Mapping[str, float]) -> list[Line]:
-    what = f"{workers} workers, one account, {jobs:,} jobs: "
-    return [
-        Line(
-            "bulk",
-            f"{what}cap kept busy",
-            f"{found['share'] * 100:.2f} %",
-            ">= 97 %",
-            found["share"] >= 0.97,
-            f"{found['hours']:.1f} h of virtual time, {found['cpu']:.2f} ms CPU a job, {found['memory']:.0f} MB",
-        ),
-        Line(
-            "bulk",
-            f"{what}paid twice; most at once",
-            f"{found['twice']:.0f}; {found['peak']:.0f}",
-            f"0; <= {FLEET_CAP}",
-            found["twice"] == 0 and found["peak"] <= FLEET_CAP,
-        ),
-        Line(
-            "-",
-            f"{what}lists a job; requests a job but submissions",
-            f"{found['lists']:.3f}; {found['polls']:.2f}",
-        ),
-    ]
-
-
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jobs", type=int, default=100_000)
@@ -480,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines += _of_feed(rows, _apart("feed", rows, options))
     if options.only in (None, "fleet"):
         jobs = options.fleet // less
-        lines += _of_fleet(jobs, options.workers, _apart("fleet", jobs, options))
+        lines += fleet.lines_of(jobs, options.workers, _apart("fleet", jobs, options))
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return show(f"bulk runs (load of the machine: {load})", lines)
 

@@ -83,9 +83,11 @@ class FleetOptions:
         downloads: downloads at once in this worker.
         until_done: end when the run is over, instead of waiting for more.
         tick: seconds between two looks at what is to be done.
-        lease: seconds for which one worker leads: looks at running tasks, finds out about doubts, fills the queues.
-        backlog: keys that are kept waiting in the engine for each stage. Engines get slow with many.
-        patience: seconds for which a submission waits for a slot before its message is given back.
+        lease: seconds for which one worker leads: looks at running tasks, finds out about doubts, fills the queues. The
+            others ask for the lead every three quarters of that.
+        backlog: the most keys that are kept waiting in the engine for each stage. Engines get slow with many.
+        patience: seconds for which a submission waits for a slot before its message is given back, and after which
+            who leads takes a message for lost.
         hand_new: seconds after which a job that is still not submitted gets another message.
         hand_ready: seconds after which one that is still not collected does; more than a download takes.
         reconcile: seconds between two looks for doubts.

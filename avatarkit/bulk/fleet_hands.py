@@ -15,6 +15,7 @@ from avatarkit.bulk.records import Job, JobState
 from avatarkit.bulk.specs import Row
 from avatarkit.bulk.stages import Done, Result, Stages
 from avatarkit.errors import AvatarKitError
+from avatarkit.task import AsyncTask
 
 _logger = logging.getLogger("avatarkit")
 _DEFECTS = 8  # times a job is taken up again that a stage failed on unexpectedly
@@ -118,8 +119,16 @@ class Hands:
         self._stop = stop
         self._door = Door(stop)
         self._in_hand: set[str] = set()
+        self._fetching = asyncio.Semaphore(options.downloads)
+        self._own: set[asyncio.Task[None]] = set()
+        self._worked = False
         self.budget_short = False
         """Whether the budget refused a job since somebody looked."""
+
+    def worked(self) -> bool:
+        """Whether it has something in hand, or had since this was asked last."""
+        worked, self._worked = self._worked or bool(self._in_hand), False
+        return worked
 
     async def submit(self, keys: Sequence[str]) -> None:
         """Submit the jobs of *keys* that are still new."""
@@ -129,10 +138,27 @@ class Hands:
         """Fetch what the jobs of *keys* made, of those that are still ready."""
         await asyncio.gather(*(self._carried(key, self._collect) for key in keys))
 
+    def collect_own(self, job: Job, task: AsyncTask[Any]) -> bool:
+        """Fetch what *job* made with the handle that saw it end, which need not be looked at again.
+
+        False, and nothing happens, when this worker has its hands full.
+        """
+        if self._fetching.locked() or self._stop.is_set():
+            return False
+        own = asyncio.get_running_loop().create_task(self._carried(job.key, lambda _: self._fetch(job, task)))
+        self._own.add(own)
+        own.add_done_callback(self._own.discard)
+        return True
+
+    async def aclose(self) -> None:
+        """Wait for what was begun by :meth:`collect_own`."""
+        await asyncio.gather(*self._own, return_exceptions=True)
+
     async def _carried(self, key: str, stage: Callable[[str], Awaitable[None]]) -> None:
         if key in self._in_hand:
             return
         self._in_hand.add(key)
+        self._worked = True
         try:
             await stage(key)
         except AvatarKitError as error:
@@ -161,8 +187,12 @@ class Hands:
         job = await self._ledger.get(self._run, key)
         if job is None or job.state is not JobState.READY or self._stop.is_set():
             return
-        result = await self._stages.collect(job)
-        stored = self._files.pop(key) if self._files is not None else None
+        await self._fetch(job)
+
+    async def _fetch(self, job: Job, task: AsyncTask[Any] | None = None) -> None:
+        async with self._fetching:
+            result = await self._stages.collect(job, task)
+        stored = self._files.pop(job.key) if self._files is not None else None
         if result.over is None and stored is not None:
             await self._was_slower(job, stored)
 

@@ -8,18 +8,22 @@ Invariants:
    compare-and-set of the ledger, and looks have to wait for their turns.
 3. Messages come out of the ledger alone: what is due and was not handed out lately. That is also how the first ones are
    sent, and how lost ones are sent again.
+4. A message for a submission goes out when there is a slot for it (``bulk/fleet_slots.py``): at once when the looks
+   have shown that a task ended, else with the next tick. So nobody has to ask while the account is full.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from avatarkit.bulk.doubts import Doubts
 from avatarkit.bulk.feeding import is_being_fed
 from avatarkit.bulk.fleet import Engine, FleetOptions, Stage
+from avatarkit.bulk.fleet_slots import Slots
 from avatarkit.bulk.records import Job, JobState, Look
 from avatarkit.bulk.stages import Stages
 from avatarkit.bulk.watch import Watcher
@@ -32,7 +36,9 @@ _WATCHED = (
     3600.0  # seconds for which a running job is left to whoever looks at it; another leader looks at all
 )
 _GIVING_BACK = 5.0  # seconds; without it the lease just ends by itself
-_QUEUES = ((JobState.READY, Stage.COLLECT), (JobState.NEW, Stage.SUBMIT))
+_RENEWED = 0.25  # of a lease, after which it is renewed
+_SOON = 0.25  # of a tick, after which slots are counted again while submissions are under way
+_ASKED = 0.75  # of one, after which somebody else who would lead asks again
 
 
 class Leader:
@@ -43,19 +49,36 @@ class Leader:
         engine: what carries the messages.
         options: how the worker works.
         wake: called when there is something to do before the next tick.
+        collect: fetches what a job made with the handle that saw it end, if it can just now; whether it does. A look at
+            the provider is spared so. Everybody else has to look again, for signed URLs go neither into the ledger nor
+            into a message.
 
     """
 
     def __init__(
-        self, stages: Stages, engine: Engine, options: FleetOptions, wake: Callable[[], None]
+        self,
+        stages: Stages,
+        engine: Engine,
+        options: FleetOptions,
+        wake: Callable[[], None],
+        *,
+        collect: Callable[[Job, AsyncTask[Any]], bool] | None = None,
     ) -> None:
         self._stages = stages
         self._ledger = stages.ledger
         self._engine = engine
         self._options = options
         self._wake = wake
+        self._collect = collect
+        self._ended: dict[str, AsyncTask[Any]] = {}
+        """By key, handles of tasks that ended well and were not handed out yet."""
         self._run = stages.run.id
+        self._slots = Slots(
+            stages.ledger, stages.run.settings.account, stages.run.id, patience=options.patience
+        )
         self._until = float("-inf")
+        self._ask_at = float("-inf")
+        self._watch_at = float("-inf")
         self._watcher: Watcher | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending: asyncio.TimerHandle | None = None
@@ -66,6 +89,15 @@ class Leader:
         """Whether the lease is surely still ours."""
         return asyncio.get_running_loop().time() < self._until
 
+    @property
+    def pause(self) -> float:
+        """Seconds after which it is to be ticked again, if nothing woke it before."""
+        tick = self._options.tick
+        if not self.leads:
+            return max(tick, self._options.lease * _ASKED)
+        # Steps that are answered at once free their slots again without a look that shows it.
+        return tick * _SOON if len(self._slots) else tick
+
     async def tick(self) -> None:
         """Get or renew the lease, and do what is to be done. Raises what ledger and engine raise."""
         if not await self._renewed():
@@ -75,9 +107,13 @@ class Leader:
         if watcher is None:
             watcher = self._watching()
             await self._resume(watcher)
-        await self._watch_new(watcher)
-        for state, stage in _QUEUES:
-            await self._fill(state, stage)
+        # First of all: slots that were freed stand empty.
+        await self._fill_submit()
+        await self._fill(JobState.READY, Stage.COLLECT, math.inf)
+        now = asyncio.get_running_loop().time()
+        if now >= self._watch_at:
+            self._watch_at = now + self._options.tick
+            await self._watch_new(watcher)
         self._reconcile_in_time()
 
     async def aclose(self) -> None:
@@ -95,6 +131,8 @@ class Leader:
 
     def drop(self) -> None:
         """Stop looking, at once."""
+        if self.leads:
+            self._ask_at = float("-inf")
         self._until = float("-inf")
         if self._ending is not None:
             self._ending.cancel()
@@ -102,6 +140,7 @@ class Leader:
         if self._watcher is not None:
             self._watcher.close()
             self._watcher = None
+        self._ended.clear()
         for task in self._tasks:
             task.cancel()
 
@@ -113,12 +152,16 @@ class Leader:
 
     async def _renewed(self) -> bool:
         loop, seconds = asyncio.get_running_loop(), self._options.lease
-        until = loop.time() + seconds  # counted from before the question: its answer may be long on the way
+        asked = loop.time()
+        if asked < self._ask_at:
+            return self.leads
+        until = asked + seconds  # counted from before the question: its answer may be long on the way
         if not await self._ledger.lease(self._name, self._stages.owner, seconds):
+            self._ask_at = asked + seconds * _ASKED - self._options.tick / 2
             return False
         if loop.time() >= until:
             return False
-        self._until = until
+        self._until, self._ask_at = until, asked + seconds * _RENEWED
         if self._ending is not None:
             self._ending.cancel()
         self._ending = loop.call_at(until, self.drop)
@@ -166,22 +209,39 @@ class Leader:
             watcher.add(job)
 
     async def _told(self, looks: Sequence[tuple[Job, AsyncTask[Any], Look]]) -> None:
-        if any(look.state is JobState.READY for _, _, look in looks):
-            self._wake()
+        self._slots.freed(len(looks))
+        if self._collect is not None and self.leads:
+            self._ended.update((job.key, task) for job, task, look in looks if look.state is JobState.READY)
+            for key in list(self._ended)[:-_SOME]:
+                del self._ended[key]
+        self._wake()
 
     # -- messages
 
-    async def _fill(self, state: JobState, stage: Stage) -> None:
-        """Keep a small backlog of messages in the engine, and the rest in the ledger."""
-        if not self.leads or (state is JobState.NEW and await is_being_fed(self._ledger, self._run)):
+    async def _fill_submit(self) -> None:
+        if not self.leads or await is_being_fed(self._ledger, self._run):
             return
-        room = self._options.backlog - await self._engine.backlog(stage, self._run)
+        free = await self._slots.free()
+        if free > 0:
+            self._slots.sent(await self._fill(JobState.NEW, Stage.SUBMIT, free))
+
+    async def _fill(self, state: JobState, stage: Stage, most: float) -> list[str]:
+        """Keep a small backlog of messages in the engine, and the rest in the ledger; gives whose messages went out."""
+        if not self.leads:
+            return []
+        room = min(most, self._options.backlog - await self._engine.backlog(stage, self._run))
         if room <= 0 or not self.leads:
-            return
+            return []
         seconds = self._options.hand_new if stage is Stage.SUBMIT else self._options.hand_ready
-        jobs = await self._ledger.take(self._run, state, room, seconds=seconds)
-        if jobs:
-            await self._engine.enqueue(stage, self._run, [job.key for job in jobs])
+        jobs = await self._ledger.take(self._run, state, int(room), seconds=seconds)
+        keys = [job.key for job in jobs if stage is Stage.SUBMIT or not self._collects(job)]
+        if keys:
+            await self._engine.enqueue(stage, self._run, keys)
+        return keys
+
+    def _collects(self, job: Job) -> bool:
+        task = self._ended.pop(job.key, None)
+        return task is not None and self._collect is not None and self._collect(job, task)
 
     # -- doubts
 

@@ -13,6 +13,7 @@ LATE = 0.05
 """Seconds by which a turn may be used late. Whoever was held up for longer takes another: others have theirs by now."""
 
 _READINGS = 5  # of the store's clock at first; the quickest counts
+_NO_RATE = 15.0  # seconds for which it is believed that the account has no rate
 _AT_ONCE = 0.5  # seconds' worth of turns that are reserved at once, where as many requests wait
 
 
@@ -45,7 +46,8 @@ class Turnstile:
     """Awaited before every request of the account, so that together they stay within its rate.
 
     Turns are reserved for those that wait and for nobody else, many at a time. A turn that was missed, because this
-    process was frozen or busy, is not used: the others have gone on by then.
+    process was frozen or busy, is not used: the others have gone on by then. Where an account has no rate, one that is
+    set later is kept after 15 s.
 
     Raises what the ledger raises when it stays away.
     """
@@ -57,11 +59,12 @@ class Turnstile:
         self._asking: asyncio.Task[None] | None = None
         self._time = StoreTime()
         self._most = 1
+        self._free_until = -math.inf
 
     async def __call__(self) -> None:
         """Return when this request's turn has come."""
         loop = asyncio.get_running_loop()
-        while True:
+        while loop.time() >= self._free_until:
             turn = await self._reserved(loop)
             if turn == -math.inf:
                 return
@@ -93,6 +96,7 @@ class Turnstile:
                 self._time.learn(turns.now, asked=asked, answered=loop.time())
                 self._give(turns, many, loop.time())
             else:
+                self._free_until = loop.time() + _NO_RATE
                 self._let_all_go()
 
     def _living(self) -> bool:

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from avatarkit.bulk.feeding import is_being_fed
 from avatarkit.bulk.fleet import Engine, FleetOptions, Stage
@@ -31,6 +31,7 @@ _KEPT_BACK = 0.85
 """Part of the account's rate that the fleet uses: between a turn and the wire there are networks and busy machines."""
 
 _AGAIN = 0.2  # seconds between two ticks at least
+_GOING = (JobState.INTENT, JobState.RUNNING, JobState.READY)
 _LOOKS_OVER = 2  # ticks between two looks whether the run is over
 
 
@@ -105,7 +106,7 @@ class FleetWorker:
         )
         ending = asyncio.Event()  # ours: whoever gave *stop* may use it for more than this worker
         hands = Hands(stages, self._options, ending)
-        leader = Leader(stages, self._engine, self._options, self._wake.set)
+        leader = Leader(stages, self._engine, self._options, self._wake.set, collect=hands.collect_own)
         loop = asyncio.get_running_loop()
         serving = loop.create_task(
             self._engine.work(
@@ -126,7 +127,7 @@ class FleetWorker:
                 task.cancel()
             await leader.aclose()
             # What the handlers have in hand is money: it is waited for also when this is cancelled.
-            await asyncio.shield(asyncio.wait({serving, ticking, stopping}))
+            await asyncio.shield(_ended(hands, {serving, ticking, stopping}))
         serving.result()
         if over:
             ticking.result()
@@ -142,9 +143,11 @@ class FleetWorker:
                 if hands.budget_short:
                     hands.budget_short = False
                     await self._budget_is_used_up(stages)
-                if self._options.until_done and loop.time() - looked >= self._options.tick * _LOOKS_OVER:
+                often = max(leader.pause, self._options.tick * _LOOKS_OVER)
+                if self._options.until_done and loop.time() - looked >= often:
                     looked = loop.time()
-                    if await is_over(self._ledger, self._run.id):
+                    # Who has something to do need not ask whether there is something to do.
+                    if not hands.worked() and await is_over(self._ledger, self._run.id):
                         return
             except (ConfigurationError, ClientClosed):
                 raise
@@ -152,7 +155,7 @@ class FleetWorker:
                 _logger.warning("run %s: %s", self._run.id, error)
             await asyncio.sleep(min(_AGAIN, self._options.tick))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._options.tick)
+                await asyncio.wait_for(self._wake.wait(), leader.pause)
 
     async def _look_whether_it_goes_on(self, stages: Stages) -> None:
         """A run that was stopped may be fed again while its workers live: then it may have to be stopped again, too."""
@@ -163,10 +166,13 @@ class FleetWorker:
 
     async def _budget_is_used_up(self, stages: Stages) -> None:
         """Stop the run when nothing runs any more whose end could leave money for another job."""
-        counts = await self._ledger.counts(self._run.id)
-        going = (JobState.INTENT, JobState.RUNNING, JobState.READY)
-        if not any(counts.jobs.get(state, 0) + counts.parts.get(state, 0) for state in going):
+        if not await self._ledger.select(self._run.id, _GOING, most=1):
             await stages.stop("the budget does not hold another job")
+
+
+async def _ended(hands: Hands, tasks: set[asyncio.Task[Any]]) -> None:
+    await asyncio.wait(tasks)
+    await hands.aclose()
 
 
 async def set_rate(ledger: Ledger, client: AsyncClient, per_second: float | None = None) -> float | None:
@@ -184,15 +190,13 @@ async def set_rate(ledger: Ledger, client: AsyncClient, per_second: float | None
 
 async def is_over(ledger: Ledger, run: str) -> bool:
     """Whether nothing of the run moves any more by itself, and nobody is adding to it."""
+    if await ledger.select(run, _GOING, most=1):
+        return False  # nearly always, and more need not be asked then
     now = await ledger.get_run(run)
     if now is None:
         return True
     active = now.state is RunState.ACTIVE
     if active and await is_being_fed(ledger, run):
         return False
-    counts = await ledger.counts(run)
-    moving = {JobState.INTENT, JobState.RUNNING, JobState.READY}
-    if active:
-        moving.add(JobState.NEW)
-    both = (*counts.jobs.items(), *counts.parts.items())
-    return not any(count for state, count in both if state in moving)
+    # Not by counting: that takes long where there are a million, and only one is needed.
+    return not await ledger.select(run, (*_GOING, JobState.NEW) if active else _GOING, most=1)

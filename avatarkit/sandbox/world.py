@@ -27,6 +27,8 @@ from avatarkit.protocol.fakewire import (
 )
 from avatarkit.sandbox.links import Links, result_id
 
+_SAME = 0.01  # of its time to live, for which a URL is given again: a page of a list has hundreds
+
 
 @attrs.frozen(kw_only=True)
 class Delay:
@@ -132,6 +134,7 @@ class SandboxWorld:
         self.all_tasks: dict[tuple[str, str], FakeTask] = {}
         self.files: dict[str, FakeFile] = {}
         self._paths: dict[str, FakeFile] = {}
+        self._links: dict[str, tuple[float, float, str]] = {}
         self._assets: dict[tuple[str, str, str], FakeAsset] = {}
         self._windows: dict[tuple[str, str], deque[float]] = {}
         self._unfinished: dict[tuple[str, str], _Unfinished] = {}
@@ -211,6 +214,7 @@ class SandboxWorld:
             self.all_tasks.pop((task.provider, task.id), None)
             if task.result is not None:
                 self.files.pop(task.result.id, None)
+                self._links.pop(task.result.id, None)
                 if task.result.path is not None:
                     task.result.path.unlink(missing_ok=True)
             self.on_forget(task)
@@ -276,8 +280,8 @@ class SandboxWorld:
 
     def tasks(self, account: FakeAccount) -> list[FakeTask]:
         """The account's tasks, oldest first."""
-        owner = (account.provider, account.key)
-        return [task for task in self.all_tasks.values() if (task.provider, task.account) == owner]
+        provider, key = account.provider, account.key
+        return [task for task in self.all_tasks.values() if task.account == key and task.provider == provider]
 
     def move(self, task: FakeTask, ready_at: float) -> None:
         """Let a task that has not ended end at another time."""
@@ -350,8 +354,13 @@ class SandboxWorld:
         return self._paths.get(unquote(raw_path))
 
     def link(self, file: FakeFile) -> str:
-        """A freshly signed URL that serves the file for a while."""
-        return self.files_url + self.links.result_path(file, self._now() + self.url_lifetime)
+        """A signed URL that serves the file for a while; for a hundredth of that it is the same one."""
+        now, lifetime = self._now(), self.url_lifetime
+        made, signed, url = self._links.get(file.id, (0.0, 0.0, ""))
+        if signed != lifetime or not made <= now < made + lifetime * _SAME:
+            url = self.files_url + self.links.result_path(file, now + lifetime)
+            self._links[file.id] = (now, lifetime, url)
+        return url
 
     def expired(self, url: str) -> str:
         """The same URL, signed so that it is expired; a foreign one as it is."""

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from avatarkit.errors import AuthenticationError, AvatarKitError, ProviderError, UnexpectedResponse
 from avatarkit.protocol.endpoint import Batch, BatchPage, TaskKind
+from avatarkit.transport.pages import Outlook, Pages
 
 if TYPE_CHECKING:
     from avatarkit.transport.polling import PollHub, Watched
@@ -61,6 +62,7 @@ class Rounds:
         self._unseen: dict[str, set[str]] = {}  # by list, what it did not show
         self._unseen_until = 0.0
         self._lists = not batch.most or batch.pages > 1
+        self._pages = Pages(batch.pages)
         self._single = False
 
     def __len__(self) -> int:
@@ -76,12 +78,13 @@ class Rounds:
         if self._single:
             self._hub.look_singly(record, delay)
             return
+        now = self._hub.clock.monotonic()
         self._waiting[record.task_id] = record
-        self._plan(record, delay)
+        self._pages.expect(record.task_id, now=now)
+        self._plan(record, delay, now)
         self._arm(self._due[record.task_id])
 
-    def _plan(self, record: Watched, delay: float) -> None:
-        now = self._hub.clock.monotonic()
+    def _plan(self, record: Watched, delay: float, now: float) -> None:
         self._due[record.task_id] = now + delay
         self._fresh_until[record.task_id] = now + delay * _STALE
         # A schedule's intervals go with one over the root of the chance to end (``protocol.schedule``).
@@ -150,28 +153,70 @@ class Rounds:
         if now >= self._unseen_until:
             self._unseen.clear()
             self._unseen_until = now + _FORGIVEN
+        due = [task_id for task_id, at in self._due.items() if at <= now]
+        hidden = set[str]().union(*self._unseen.values()) if due else set()
+        known, outlook = self._pages, self._pages.outlook(self._pull, now=now)
+        lost = sum(task_id not in hidden and not known.page(task_id, now=now) for task_id in due)
         pages = 0
-        hidden = set[str]().union(*self._unseen.values())
-        if now >= self._lists_at or any(
-            due <= now and task_id not in hidden for task_id, due in self._due.items()
-        ):
-            self._lists_at = math.inf
-            try:
-                pages = await self._walk(missing)
-            except ProviderError as error:
-                if not (self._batch.most and _refused(error)):
-                    raise
-                self._lists = False
-            if pages:
-                gap = _EAGERNESS * math.sqrt(pages / max(sum(self._pull.values()), 1e-9))
-                self._lists_at = now + gap
-        now, due = self._hub.clock.monotonic(), self._due
-        if not any(due.get(task_id, math.inf) <= now for task_id in missing):
+        try:
+            # Some few are looked at by themselves rather than searched for.
+            if len(outlook) > max(1, lost):
+                pages = await self._read_best(outlook, missing, due)
+                missing = {
+                    task_id: missing[task_id]
+                    for task_id in due
+                    if task_id in missing and self._alone(task_id, outlook)
+                }
+            else:
+                pages = await self._read_all(missing, now, due=not hidden.issuperset(due))
+        except ProviderError as error:
+            if not (self._batch.most and _refused(error)):
+                raise
+            self._lists = False
+        now, at = self._hub.clock.monotonic(), self._due
+        if not any(at.get(task_id, math.inf) <= now for task_id in missing):
             return
         if self._batch.most:
             await self._by_ids(missing, max(1, pages))
         else:
             await self._one_by_one(missing, max(_PER_SECOND, pages))
+
+    def _alone(self, task_id: str, outlook: Outlook) -> bool:
+        """Whether no page is expected to show the task, or none that shows another one."""
+        return len(outlook.tasks.get(self._pages.page(task_id, now=outlook.now), ())) <= 1
+
+    async def _read_best(self, outlook: Outlook, missing: dict[str, Watched], due: Sequence[str]) -> int:
+        """Read the pages that are worth it, those that are worth most first; the number of pages."""
+        pages, enough = self._pages, _EAGERNESS**2
+        pages.keep(self._waiting)
+        numbers = {pages.page(each, now=outlook.now) for each in due if not self._alone(each, outlook)}
+        read = outlook.best(_PER_SECOND, worth=enough, due=numbers)
+        for number in read:
+            await self._read(tuple(missing), number, missing, outlook.tasks[number])
+        self._lists_at = outlook.later(read, worth=enough)
+        return len(read)
+
+    async def _read(
+        self, ids: Sequence[str], number: int, missing: dict[str, Watched], expected: Sequence[str]
+    ) -> BatchPage:
+        page = await self._ask(ids, number)
+        waiting = self._waiting
+        if len(self._unseen) <= 1:  # places in several lists are not told apart
+            born = {task_id: waiting[task_id].born for task_id in page.found if task_id in waiting}
+            self._pages.shown(number, born, expected, now=self._hub.clock.monotonic())
+        self._take(page, missing)
+        return page
+
+    async def _read_all(self, missing: dict[str, Watched], now: float, *, due: bool) -> int:
+        """Read lists from the beginning when it is time; the number of pages."""
+        if now < self._lists_at and not due:
+            return 0
+        self._lists_at = math.inf
+        pages = await self._walk(missing)
+        if pages:
+            gap = _EAGERNESS * math.sqrt(pages / max(sum(self._pull.values()), 1e-9))
+            self._lists_at = now + gap
+        return pages
 
     async def _walk(self, missing: dict[str, Watched]) -> int:
         """Read lists, one after the other where tasks are spread over several; the number of pages."""
@@ -183,10 +228,11 @@ class Rounds:
             if name in known or missing.keys() <= unseen:
                 break
             known.add(name)
+            if len(self._unseen) > 1:
+                self._pages.clear()
             for number in range(1, self._batch.pages + 1):
-                page = await self._ask(ids, number)
+                page = await self._read(ids, number, missing, ())
                 pages += 1
-                self._take(page, missing)
                 unseen.difference_update(page.found)
                 # So many would be cheaper to look at without the next page, which may not show them either.
                 if not page.more or len(missing.keys() - unseen) <= number * max(most, 1):
@@ -236,11 +282,10 @@ class Rounds:
             record = missing.pop(task_id, None)
             if record is None:
                 continue
-            hub.settle(record, snapshot)
-            if record.terminal:
+            if hub.settle(record, snapshot):
                 self._forget(record)
-            elif task_id in self._waiting and now >= self._fresh_until[task_id]:
-                self._plan(record, hub.delay(record))
+            elif now >= self._fresh_until.get(task_id, math.inf):
+                self._plan(record, hub.delay(record), now)
 
     def _is_due(self, task_id: str) -> bool:
         return self._due.get(task_id, math.inf) <= self._hub.clock.monotonic()

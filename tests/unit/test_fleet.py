@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from bulk_house import Bulk, bulk_house, in_virtual_time
+from bulk_house import in_virtual_time
+from fleet_house import OPTIONS, house
 from ledger_suite import begun, intent, running, ticket
 
-from avatarkit import providers
-from avatarkit.bulk.fleet import FleetOptions, Handler, Stage, cut, open_engine, queue_name, resting
+from avatarkit.bulk.fleet import Stage, cut, open_engine, queue_name
 from avatarkit.bulk.fleet_hands import Door, Files, Hands
 from avatarkit.bulk.fleet_lead import Leader
 from avatarkit.bulk.fleet_turns import LATE, StoreTime, Turnstile
@@ -26,104 +23,11 @@ from avatarkit.bulk.gate import LedgerGate
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.output import Output
 from avatarkit.bulk.planning import Planner
-from avatarkit.bulk.records import Job, JobState, Look, Opened, RunState, Turns
-from avatarkit.bulk.run import BulkOptions, BulkRun
+from avatarkit.bulk.records import AccountLimits, JobState, Look, Opened, RunState, Turns
 from avatarkit.bulk.sqlite import SqliteLedger
 from avatarkit.bulk.stages import Done, Result, Stages
 from avatarkit.errors import ConfigurationError, TransportError
-from avatarkit.testing.virtual import VirtualClock, VirtualTimeLoop
-
-OPTIONS = FleetOptions(until_done=True, hand_new=20.0, hand_ready=20.0, backlog=12, submits=6, downloads=3)
-
-
-class Leaky:
-    """An engine in memory that loses every fifth message and delivers every third twice."""
-
-    def __init__(self, *, leaks: bool = True) -> None:
-        self.queues: dict[str, deque[str]] = {}
-        self.sent = 0
-        self.deepest = 0
-        self._leaks = leaks
-
-    async def enqueue(self, stage: Stage, run: str, keys: Sequence[str], *, delay: float = 0.0) -> None:
-        queue = self.queues.setdefault(queue_name(stage, run), deque())
-        for key in keys:
-            self.sent += 1
-            copies = 1 if not self._leaks else 0 if self.sent % 5 == 0 else 2 if self.sent % 3 == 0 else 1
-            queue.extend([key] * copies)
-        self.deepest = max(self.deepest, len(queue))
-
-    async def backlog(self, stage: Stage, run: str) -> int:
-        return len(self.queues.get(queue_name(stage, run), ()))
-
-    async def work(
-        self,
-        run: str,
-        handlers: Mapping[Stage, Handler],
-        concurrency: Mapping[Stage, int],
-        stop: asyncio.Event,
-    ) -> None:
-        await asyncio.gather(
-            *(
-                self._serve(self.queues.setdefault(queue_name(stage, run), deque()), handler, stop)
-                for stage, handler in handlers.items()
-                for _ in range(concurrency[stage])
-            )
-        )
-
-    async def _serve(self, queue: deque[str], handler: Handler, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            if queue:
-                await handler([queue.popleft()])
-            else:
-                await resting(stop, 0.5)
-
-    async def aclose(self) -> None:
-        pass
-
-
-@attrs.define
-class House:
-    """A fed run, and workers for it."""
-
-    bulk: Bulk
-    ledger: SqliteLedger
-    engine: Leaky = attrs.field(factory=Leaky)
-    left: contextlib.AsyncExitStack = attrs.field(factory=contextlib.AsyncExitStack)
-
-    async def worker(self, options: FleetOptions = OPTIONS, **more: Any) -> FleetWorker:
-        box, provider = self.bulk.box, self.bulk.client.spec.name
-        credentials = (box.token, box.secret) if provider == "guiji" else (box.token,)
-        client = providers.client_class(provider)(
-            *credentials,
-            base_url=box.base_url(provider),
-            wire=box.wire(),
-            clock=VirtualClock(),
-            rate_limit=None,
-            **more,
-        )
-        await self.left.enter_async_context(client)
-        run = await self.ledger.get_run("main")
-        assert run is not None
-        return FleetWorker(client, self.ledger, run, self.engine, options)
-
-    async def counts(self) -> dict[str, int]:
-        return {state.value: many for state, many in (await self.ledger.counts("main")).jobs.items()}
-
-
-@asynccontextmanager
-async def house(folder: Path, count: int, provider: str = "guiji", **options: Any) -> AsyncIterator[House]:
-    async with bulk_house(folder, provider, max_running=options.pop("max_running", 20)) as bulk:
-        ledger = await SqliteLedger.open(bulk.journal, clock=VirtualClock())
-        feeding_options = BulkOptions(out=bulk.out, **options)
-        async with BulkRun(bulk.client, bulk.jobs(count), ledger, feeding_options) as run:
-            assert await run.feed() == count
-        found = House(bulk, ledger)
-        try:
-            async with found.left:
-                yield found
-        finally:
-            await ledger.aclose()
+from avatarkit.testing.virtual import VirtualTimeLoop
 
 
 def lives(main: Callable[[], Awaitable[None]]) -> None:
@@ -279,19 +183,19 @@ def test_who_was_frozen_does_not_lead(tmp_path: Path) -> None:
             at.engine.enqueue = enqueue  # type: ignore[method-assign]
             stages = _stages(worker)
             leader = Leader(stages, at.engine, OPTIONS, lambda: None)
-            take = at.ledger.take
+            limits = at.ledger.limits
 
-            async def frozen(*given: Any, **more: Any) -> list[Job]:
+            async def frozen(account: str) -> AccountLimits:
                 loop.advance(OPTIONS.lease + 1.0)
-                return await take(*given, **more)
+                return await limits(account)
 
-            at.ledger.take = frozen  # type: ignore[method-assign]
+            at.ledger.limits = frozen  # type: ignore[method-assign]
             await leader.tick()
             assert not leader.leads
             assert enqueued == []
             await asyncio.sleep(0.01)
             assert leader._watcher is None
-            at.ledger.take = take  # type: ignore[method-assign]
+            at.ledger.limits = limits  # type: ignore[method-assign]
             other = Leader(attrs.evolve(stages, owner="another"), at.engine, OPTIONS, lambda: None)
             await other.tick()
             assert other.leads
@@ -309,9 +213,11 @@ def test_of_two_who_fetched_one_video_one_file_is_left(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with house(tmp_path, 2) as at:
-            hands, sinks = [], []
+            hands: list[Hands] = []
+            sinks: list[Any] = []
             for _ in range(2):
                 stages = _stages(await at.worker())
+                assert isinstance(stages.sink, Files)
                 sinks.append(stages.sink.sink)
                 hands.append(Hands(stages, OPTIONS, asyncio.Event()))
             await hands[0].submit(["j0"])
