@@ -29,7 +29,10 @@ class Status(enum.StrEnum):
     """Whether the provider is done with the task. ``unknown`` never is."""
 
     def __init__(self, value: str) -> None:
-        self.terminal = value in ("succeeded", "failed")  # a property costs seven times as much, and lists ask often
+        self.terminal = value in (
+            "succeeded",
+            "failed",
+        )  # a property costs seven times as much, and lists ask often
 
 
 class FailureReason(enum.StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from avatarkit.transport.sources import Media
 
 
+_CHINESE = re.compile("[\u3400-\u9fff]")
 _PRESENTERS = {(True, False, False): "avatar", (False, True, False): "image", (False, False, True): "video"}
 
 
@@ -22,6 +24,11 @@ def _nothing(text: Any) -> Any:
     if text is None:
         return None
     return None if isinstance(text, str) and not text.strip() else text
+
+
+def tongue_of(text: str) -> str:
+    """``zh`` when *text* holds Chinese characters, else ``en``."""
+    return "zh" if not text.isascii() and _CHINESE.search(text) else "en"
 
 
 @attrs.frozen(kw_only=True)
@@ -80,7 +87,7 @@ class VideoRequest:
         """The language of the text: as given, else ``zh`` when it holds Chinese characters, else ``en``."""
         if self.language is not None:
             return self.language
-        return "zh" if any("\u3400" <= char <= "\u9fff" for char in self.text or "") else "en"
+        return tongue_of(self.text or "")
 
     def problems(self) -> list[str]:
         """What is wrong with it whatever the provider; empty when nothing is."""

@@ -303,7 +303,7 @@ async def _look(account: Account, record: Watched, options: CallOptions | None =
     hub = account.engine().hub
     snapshot = await account.call(record.kind.look(record.task_id), options)
     hub.adopt(record)
-    hub.settle(record, snapshot)
+    hub.settle(record, snapshot, account.clock.monotonic())
     return snapshot
 
 

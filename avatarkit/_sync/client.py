@@ -167,6 +167,7 @@ class Client(Blocking):
         downloads: int = 8,
         run: str = "main",
         base: str | os.PathLike[str] | None = None,
+        encoding: str | None = None,
     ) -> Iterator[JobOutcome]:
         """Make a video of every job, and give each one's outcome as it comes. **Billed**, each job once.
 
@@ -191,6 +192,7 @@ class Client(Blocking):
             downloads: downloads at once.
             run: name of the run in the journal.
             base: the folder where relative paths of material begin; None is the manifest's own.
+            encoding: of a CSV's text, such as ``gb18030``, where it cannot be told by the file.
 
         Raises:
             InvalidRequest: rows are wrong; every mistake is listed with its line and column. Nothing was submitted.
@@ -211,6 +213,7 @@ class Client(Blocking):
             downloads=downloads,
             run=run,
             base=base,
+            encoding=encoding,
         )
 
     def guard_of(self, operation: str) -> Guard:

@@ -116,28 +116,34 @@ class Files:
         self._known: OrderedDict[tuple[str, str, int], tuple[str, ...]] = OrderedDict()
 
     async def problems(self, uses: Iterable[Use]) -> Mapping[tuple[str, str, int], tuple[str, ...]]:
-        """Everything wrong with the files of *uses*, by :func:`place_of`."""
-        wanted = {place_of(use): use for use in uses}
-        found = {place: self._known[place] for place in wanted if place in self._known}
-        missing = iter([use for place, use in wanted.items() if place not in found])
+        """Everything wrong with the files of *uses*, by :func:`place_of`; what is right is left out."""
+        found: dict[tuple[str, str, int], tuple[str, ...]] = {}
+        missing: dict[tuple[str, str, int], Use] = {}
+        for use in uses:
+            place = place_of(use)
+            known = self._known.get(place)
+            if known is not None:
+                self._known.move_to_end(place)
+            elif is_url(use.media):
+                known = _url_problems(use)
+            else:
+                missing[place] = use
+            if known:
+                found[place] = known
+        waiting = iter(missing.items())
 
         async def work() -> None:
-            for use in missing:
-                found[place_of(use)] = await self._look(use)
+            for place, use in waiting:
+                self._known[place] = problems = await self._look(use)
+                if problems:
+                    found[place] = problems
 
-        await asyncio.gather(*(work() for _ in range(min(_FILES_AT_ONCE, len(wanted) - len(found)))))
-        for place in wanted:
-            self._known[place] = found[place]
-            self._known.move_to_end(place)
+        await asyncio.gather(*(work() for _ in range(min(_FILES_AT_ONCE, len(missing)))))
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return found
 
     async def _look(self, use: Use) -> tuple[str, ...]:
-        if is_url(use.media):
-            if any(char.isspace() for char in use.media):
-                return (f"{use.field}: not an http(s) URL",)
-            return tuple(use.rule.check_url(use.field, use.media))
         self.looked += 1
         try:
             source = await as_source(use.media)
@@ -146,6 +152,12 @@ class Files:
             return tuple(f"{use.field}: {problem}" for problem in error.problems)
         except OSError as error:
             return (f"{use.field}: file that cannot be read found ({error.strerror}), a file allowed",)
+
+
+def _url_problems(use: Use) -> tuple[str, ...]:
+    if len(use.media.split(None, 1)) != 1 or use.media[-1].isspace():
+        return (f"{use.field}: not an http(s) URL",)
+    return tuple(use.rule.check_url(use.field, use.media))
 
 
 class _Checker:
@@ -174,7 +186,7 @@ class _Checker:
         for row, each in zip(batch, planned, strict=True):
             self._rows += isinstance(row, Row)
             if isinstance(each, tuple):
-                wrong = [p for use in each[2] for p in problems[place_of(use)]]
+                wrong = [p for use in each[2] for p in problems.get(place_of(use), ())]
                 found = [mistake_of(problem, each[0].line) for problem in wrong]
             else:
                 found = each

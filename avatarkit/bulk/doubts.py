@@ -6,7 +6,9 @@ not, both younger than any request that may still be on its way); else it is hel
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("avatarkit")
 _ABSENT_APART = 30.0  # seconds between two looks that have to agree that a submission made nothing
+_AT_ONCE = 8  # doubts that are looked up together; the account's limiter spaces what they send
 
 
 @attrs.frozen(eq=False)
@@ -27,6 +30,44 @@ class Doubts:
     """The stage that resolves doubts, for the other stages' run."""
 
     _stages: Stages
+
+    async def reconcile_all(
+        self,
+        jobs: Iterable[Job],
+        *,
+        wanted: Callable[[Job], bool],
+        told: Callable[[Job, JobState], Awaitable[None]] | None = None,
+    ) -> None:
+        """Find out about *jobs*, which differ, a few at a time.
+
+        Args:
+            jobs: the doubts.
+            wanted: asked right before a lookup; what is not wanted by then is left alone.
+            told: called with each and the state it has now.
+
+        Raises:
+            Exception: what a lookup or *told* raised first. Those under way have ended by then, no other was begun.
+
+        """
+        left = iter(jobs)
+        problems: list[Exception] = []
+
+        async def look() -> None:
+            for job in left:
+                if problems:
+                    return
+                if not wanted(job):
+                    continue
+                try:
+                    state = await self.reconcile(job)
+                    if told is not None:
+                        await told(job, state)
+                except Exception as problem:  # noqa: BLE001 - raised below
+                    problems.append(problem)
+
+        await asyncio.gather(*(look() for _ in range(_AT_ONCE)))
+        if problems:
+            raise problems[0]
 
     async def reconcile(self, job: Job) -> JobState:
         """Find out what became of an intent whose outcome is not known; gives the state it has now. Free."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -13,16 +14,17 @@ import attrs
 
 from avatarkit.bulk.checking import Files, Use, place_of
 from avatarkit.bulk.ledger import Ledger
-from avatarkit.bulk.manifest import Item, read_manifest
+from avatarkit.bulk.manifest import AnyRow, Item, read_rows
 from avatarkit.bulk.manifest_cells import mistake_of
 from avatarkit.bulk.naming import Namer, NameTemplate
-from avatarkit.bulk.planning import Planner
+from avatarkit.bulk.planning import Planner, check_key, job_of
 from avatarkit.bulk.records import NewJob
-from avatarkit.bulk.specs import Mistake, Row, spec_of
+from avatarkit.bulk.shapes import Shapes
+from avatarkit.bulk.specs import Mistake, PlainRow, Row, spec_of
 from avatarkit.errors import ConfigurationError, InvalidRequest, UnsupportedOperation
 from avatarkit.transport.clock import in_thread
 
-_BATCH = 500
+_BATCH = 5000
 _MOST_MISTAKES = 1000
 
 
@@ -49,6 +51,7 @@ async def add_all(
     preflight: bool,
     staging: bool,
     priced: bool = False,
+    encoding: str | None = None,
 ) -> int:
     """Read, plan and check every job and add it to the ledger; gives how many rows there were.
 
@@ -59,24 +62,24 @@ async def add_all(
     """
     feeder = _Feeder(planner, Namer(template), template.needs_line, staging)
     files = Files(enabled=preflight)
-    items = read_manifest(jobs, base=base, capabilities=planner.capabilities)
+    items = read_rows(jobs, base=base, capabilities=planner.capabilities, encoding=encoding)
     mistakes: list[Mistake] = []
     rows, since = 0, await _begin(ledger, run)
-    while batch := await in_thread(_batch, items):
-        planned, wrong = await in_thread(feeder.plan, batch)
-        problems = await files.problems(use for each in planned for use in each.uses)
-        mistakes += wrong
-        mistakes += [
-            mistake_of(problem, each.line)
-            for each in planned
-            for use in each.uses
-            for problem in problems[place_of(use)]
-        ]
-        mistakes += [_unpriced(each.line) for each in planned if priced and each.jobs[-1].estimate is None]
-        if planned and not mistakes:
-            added = await ledger.add(run, [job for each in planned for job in each.jobs])
+    while (batch := await in_thread(feeder.next, items)).rows:
+        problems = await files.problems(use for _, use in batch.uses)
+        mistakes += batch.wrong
+        if problems:
+            mistakes += [
+                mistake_of(problem, line)
+                for line, use in batch.uses
+                for problem in problems.get(place_of(use), ())
+            ]
+        if priced:
+            mistakes += [_unpriced(line) for line in batch.unpriced]
+        if batch.jobs and not mistakes:
+            added = await ledger.add(run, batch.jobs)
             mistakes += [_changed(key) for key in added.changed]
-        rows += len(batch)
+        rows += batch.rows
         if len(mistakes) >= _MOST_MISTAKES:
             break
     if mistakes:
@@ -123,55 +126,83 @@ def digest_of(jobs: Jobs) -> str:
     return digest.hexdigest()
 
 
-def _batch(items: Iterator[Row | Mistake]) -> list[Row | Mistake]:
-    found: list[Row | Mistake] = []
-    for item in items:
-        found.append(item)
-        if len(found) >= _BATCH:
-            break
-    return found
+@attrs.define
+class _Batch:
+    """Some rows, planned.
+
+    Attributes:
+        rows: how many there were, right and wrong.
+        jobs: what the right ones need, each part once.
+        uses: the material to look into, with the line that names it.
+        unpriced: lines of rows of which nobody knows what they cost.
+        wrong: what is wrong with the others.
+
+    """
+
+    rows: int = 0
+    jobs: list[NewJob] = attrs.field(factory=list)
+    uses: list[tuple[int, Use]] = attrs.field(factory=list)
+    unpriced: list[int] = attrs.field(factory=list)
+    wrong: list[Mistake] = attrs.field(factory=list)
 
 
-@attrs.frozen
-class _Planned:
-    """One good row: where it stood, its jobs, and the material to look into."""
-
-    line: int
-    jobs: list[NewJob]
-    uses: list[Use]
-
-
-@attrs.frozen
 class _Feeder:
-    """Plans rows, in a worker thread."""
+    """Reads rows and plans them, in a worker thread."""
 
-    planner: Planner
-    namer: Namer
-    with_line: bool
-    staging: bool
+    def __init__(self, planner: Planner, namer: Namer, with_line: bool, staging: bool) -> None:  # noqa: FBT001
+        self._planner = planner
+        self._namer = namer
+        self._with_line = with_line
+        self._staging = staging
+        self._shapes = Shapes(planner.free)
 
-    def plan(self, batch: list[Row | Mistake]) -> tuple[list[_Planned], list[Mistake]]:
-        """What the good rows need, and what is wrong with the others."""
-        planned: list[_Planned] = []
-        wrong: list[Mistake] = []
-        for item in batch:
+    def next(self, items: Iterator[AnyRow]) -> _Batch:
+        """The next rows; none at the end."""
+        batch = _Batch()
+        parts: dict[str, NewJob] = {}
+        for item in itertools.islice(items, _BATCH):
+            batch.rows += 1
             if isinstance(item, Mistake):
-                wrong.append(item)
+                batch.wrong.append(item)
                 continue
             try:
-                steps = self.planner.steps(item.request)
-                if not self.staging and (problems := self.planner.unstaged(steps)):
-                    raise InvalidRequest(problems)
-                uses = self.planner.files(item.request, steps)
-                spec = spec_of(self.namer.settled(item), with_line=self.with_line)
-                jobs = self.planner.jobs(item.key, item.request, steps, spec)
+                self._plan(item, batch, parts)
             except InvalidRequest as error:
-                wrong += [mistake_of(problem, item.line) for problem in error.problems]
+                batch.wrong += [mistake_of(problem, item.line) for problem in error.problems]
             except UnsupportedOperation as error:
-                wrong.append(Mistake(line=item.line, column="", message=f"{error} {error.hint}".strip()))
-            else:
-                planned.append(_Planned(item.line, jobs, uses))
-        return planned, wrong
+                text = f"{error} {error.hint}".strip()
+                batch.wrong.append(Mistake(line=item.line, column="", message=text))
+        return batch
+
+    def _plan(self, row: Row | PlainRow, batch: _Batch, known: dict[str, NewJob]) -> None:
+        planner = self._planner
+        mark = self._shapes.mark(row)
+        shape = self._shapes.get(mark, row)
+        if shape is None:
+            steps = planner.steps(row.request)
+            if not self._staging and (problems := planner.unstaged(steps)):
+                raise InvalidRequest(problems)
+            uses = planner.files(row.request, steps)
+        else:
+            uses = shape.uses(row)
+        spec = spec_of(self._namer.settled(row), with_line=self._with_line)
+        check_key(row.key)
+        if shape is None:
+            parts = planner.parts(steps)
+            cost = planner.cost(row.request, parts)
+            self._shapes.learn(mark, row, steps, uses, parts)
+        else:
+            parts = shape.parts
+            cost = shape.cost(row, planner)
+        for part in parts:
+            if part.key not in known:
+                known[part.key] = part
+                batch.jobs.append(part)
+        batch.jobs.append(job_of(row.key, spec, parts, cost))
+        if uses:
+            batch.uses += [(row.line, use) for use in uses]
+        if cost is None:
+            batch.unpriced.append(row.line)
 
 
 def _changed(key: str) -> Mistake:

@@ -255,10 +255,8 @@ class Leader:
         try:
             # Another worker may be alive and have sent at the last moment it was allowed to.
             older = self._stages.client.submit_seconds + self._options.margin
-            for job in await self._ledger.doubts(self._run, older_than=older):
-                if not self.leads:
-                    return
-                await Doubts(self._stages).reconcile(job)
+            jobs = await self._ledger.doubts(self._run, older_than=older)
+            await Doubts(self._stages).reconcile_all(jobs, wanted=lambda _: self.leads)
         except AvatarKitError as error:
             _logger.warning("doubts could not be looked into: %s", error)
         finally:

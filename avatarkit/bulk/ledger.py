@@ -203,9 +203,21 @@ class Ledger(Protocol):
         ...
 
     async def adopt(
-        self, run: str, key: str, attempt: int, *, task_id: str, token: str, look_at: float
+        self,
+        run: str,
+        key: str,
+        attempt: int,
+        *,
+        task_id: str,
+        token: str,
+        look_at: float,
+        anew: float | None = None,
     ) -> bool:
-        """From intent or held to running: the task was found."""
+        """From intent or held to running: the task was found. True also when this very task was recorded before.
+
+        *anew*, at the user's word: a failed job is taken up, too, and what its failure counted for is taken back. It
+        says what such a job is expected to cost; that is set aside, or what was counted, if that is more.
+        """
         ...
 
     async def resend(self, run: str, keys: Sequence[str]) -> int:

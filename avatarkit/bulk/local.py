@@ -33,7 +33,9 @@ _LEASE = 3600.0  # seconds a job is handed out for; this process is the only one
 _MARGIN = 5.0  # seconds on top of the longest submission, after which another process's is taken for a doubt
 _RECONCILE_EVERY = 10.0
 _IDLE = 1.0  # seconds after which the ledger is asked whether anything came to be due
-_READY_EVERY = 5.0  # seconds between two questions for what an earlier process left ready, or what was put off
+_READY_EVERY = (
+    5.0  # seconds between two questions for what an earlier process left ready, or what was put off
+)
 _AHEAD = 64  # new jobs that are taken at once: a question to the ledger costs as much as what it is about
 _PROBES = 8.0  # seconds between two tries for a slot, at most, while none of our own tasks ends
 
@@ -345,11 +347,11 @@ class LocalDriver:
         """Find out about doubts. Where the ledger is ours alone, those of an earlier process at once: it is gone."""
         while True:
             try:
-                for job in await self._ledger.doubts(self._run, older_than=self._doubt_age):
-                    if job.key in self._in_hand:
-                        continue
-                    state = await self._resolving.reconcile(job)
-                    await self._reconciled(job.key, state)
+                await self._resolving.reconcile_all(
+                    await self._ledger.doubts(self._run, older_than=self._doubt_age),
+                    wanted=lambda job: job.key not in self._in_hand,
+                    told=self._reconciled,
+                )
             except AuthenticationError:
                 raise  # for so long that the run must end
             except AvatarKitError as error:
@@ -358,8 +360,8 @@ class LocalDriver:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._doubts.wait(), _RECONCILE_EVERY)
 
-    async def _reconciled(self, key: str, state: JobState) -> None:
-        now = await self._ledger.get(self._run, key) if state is not JobState.INTENT else None
+    async def _reconciled(self, job: Job, state: JobState) -> None:
+        now = await self._ledger.get(self._run, job.key) if state is not JobState.INTENT else None
         if now is None:
             return
         if now.state is JobState.RUNNING:

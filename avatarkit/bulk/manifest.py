@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -17,7 +17,7 @@ import orjson
 from avatarkit.bulk.manifest_columns import Builder, Columns, Meaning, Use
 from avatarkit.bulk.manifest_csv import CELL_LIMIT, Cells, csv_rows
 from avatarkit.bulk.manifest_text import LINE_LIMIT, detect_encoding
-from avatarkit.bulk.specs import Mistake, Row
+from avatarkit.bulk.specs import Mistake, PlainRow, Row
 from avatarkit.errors import ConfigurationError, MissingExtra
 from avatarkit.protocol.plan import Capabilities
 from avatarkit.request import VideoRequest
@@ -26,6 +26,9 @@ __all__ = ["CELL_LIMIT", "Item", "Mistake", "Row", "read_manifest"]
 
 Item: TypeAlias = Mapping[str, Any] | VideoRequest | Row | tuple[str, VideoRequest | Mapping[str, Any]]
 """A job as a program gives it: fields by name, a request, or either with its key."""
+
+AnyRow: TypeAlias = Row | PlainRow | Mistake
+"""What reading finds: a row, or a mistake."""
 
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
@@ -62,6 +65,18 @@ def read_manifest(
         MissingExtra: it is Parquet, and pyarrow is not installed.
 
     """
+    for row in read_rows(source, base=base, capabilities=capabilities, encoding=encoding):
+        yield row.row() if isinstance(row, PlainRow) else row
+
+
+def read_rows(
+    source: str | os.PathLike[str] | Iterable[Item],
+    *,
+    base: Path | None = None,
+    capabilities: Capabilities | None = None,
+    encoding: str | None = None,
+) -> Iterator[AnyRow]:
+    """As :func:`read_manifest`, but requests of nothing but text are not made yet."""
     columns = Columns(capabilities)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
@@ -70,9 +85,7 @@ def read_manifest(
     return _from_items(source, columns, Builder(columns, base, strict=True))
 
 
-def _from_file(
-    path: Path, columns: Columns, builder: Builder, encoding: str | None
-) -> Iterator[Row | Mistake]:
+def _from_file(path: Path, columns: Columns, builder: Builder, encoding: str | None) -> Iterator[AnyRow]:
     try:
         with path.open("rb") as file:
             form = _form(path, file.read(4096))
@@ -105,7 +118,7 @@ def _form(path: Path, head: bytes) -> str:
     return "json" if suffix in _JSON or (suffix not in (".csv", ".tsv") and bare[:1] == b"{") else "csv"
 
 
-def _from_csv(rows: Iterator[Cells | Mistake], columns: Columns, builder: Builder) -> Iterator[Row | Mistake]:
+def _from_csv(rows: Iterator[Cells | Mistake], columns: Columns, builder: Builder) -> Iterator[AnyRow]:
     header = next(rows, None)
     if header is None or isinstance(header, Mistake):
         yield header or Mistake(line=1, column="", message="nothing found, a header and rows allowed")
@@ -119,16 +132,21 @@ def _from_csv(rows: Iterator[Cells | Mistake], columns: Columns, builder: Builde
         if isinstance(row, Mistake):
             yield row
             continue
-        if len(row.cells) > width and any(row.cells[width:]):
-            text = f"{len(row.cells)} cells found, {width} as in the header allowed"
-            yield Mistake(line=row.line, column="", message=text)
+        line, cells = row
+        if len(cells) > width and any(cells[width:]):
+            text = f"{len(cells)} cells found, {width} as in the header allowed"
+            yield Mistake(line=line, column="", message=text)
             continue
-        yield from _listed(builder.row(zip(meanings, row.cells, strict=False), row.line))
+        found = builder.row(zip(meanings, cells, strict=False), line)
+        if isinstance(found, PlainRow):
+            yield found
+        else:
+            yield from _listed(found)
 
 
 def _header(header: Cells, columns: Columns) -> tuple[list[Meaning], list[Mistake]]:
     """What the columns mean, and what is wrong with them; no columns when reading on is of no use."""
-    names, line = header.cells, header.line
+    line, names = header
     if len(names) > _MOST_COLUMNS:
         text = f"{len(names)} columns found, at most {_MOST_COLUMNS} allowed"
         return [], [Mistake(line=line, column="", message=text)]
@@ -152,7 +170,7 @@ def _header(header: Cells, columns: Columns) -> tuple[list[Meaning], list[Mistak
     return meanings, wrong
 
 
-def _from_json(file: BinaryIO, columns: Columns, builder: Builder) -> Iterator[Row | Mistake]:
+def _from_json(file: BinaryIO, columns: Columns, builder: Builder) -> Iterator[AnyRow]:
     encoding = detect_encoding(file) if file.peek(4)[:2] in (b"\xff\xfe", b"\xfe\xff") else ""  # type: ignore[attr-defined]
     if encoding:
         raise ConfigurationError("JSON lines in UTF-16 found, UTF-8 allowed", hint="Save the file as UTF-8.")
@@ -177,7 +195,7 @@ def _from_json(file: BinaryIO, columns: Columns, builder: Builder) -> Iterator[R
         yield from _from_mapping(item, "", line, columns, builder)
 
 
-def _from_parquet(path: Path, columns: Columns, builder: Builder) -> Iterator[Row | Mistake]:
+def _from_parquet(path: Path, columns: Columns, builder: Builder) -> Iterator[AnyRow]:
     try:
         from pyarrow import parquet  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
@@ -191,7 +209,7 @@ def _from_parquet(path: Path, columns: Columns, builder: Builder) -> Iterator[Ro
                 yield from _from_mapping(item, "", next(numbers), columns, builder)
 
 
-def _from_items(items: Iterable[Item], columns: Columns, builder: Builder) -> Iterator[Row | Mistake]:
+def _from_items(items: Iterable[Item], columns: Columns, builder: Builder) -> Iterator[AnyRow]:
     for line, given in enumerate(items, 1):
         key, item = "", given
         if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
@@ -204,9 +222,7 @@ def _from_items(items: Iterable[Item], columns: Columns, builder: Builder) -> It
             yield from _from_mapping(item, key, line, columns, builder)
 
 
-def _from_mapping(
-    item: Any, key: str, line: int, columns: Columns, builder: Builder
-) -> Iterator[Row | Mistake]:
+def _from_mapping(item: Any, key: str, line: int, columns: Columns, builder: Builder) -> Iterator[AnyRow]:
     if not isinstance(item, Mapping) or len(item) > _MOST_COLUMNS:
         found = type(item).__name__ if not isinstance(item, Mapping) else f"an object of {len(item)} members"
         text = f"{found} found, an object of fields and columns allowed"
@@ -229,5 +245,5 @@ def _from_mapping(
     yield from wrong or _listed(builder.row(cells, line))
 
 
-def _listed(found: Row | list[Mistake]) -> list[Row] | list[Mistake]:
-    return [found] if isinstance(found, Row) else found
+def _listed(found: Row | PlainRow | list[Mistake]) -> Sequence[AnyRow]:
+    return found if isinstance(found, list) else [found]

@@ -21,8 +21,9 @@ from avatarkit.bulk.manifest_cells import (
     subtitles_cell,
     text_cell,
 )
+from avatarkit.bulk.manifest_csv import CELL_LIMIT
 from avatarkit.bulk.seen import Seen
-from avatarkit.bulk.specs import MEDIA, WORDS, Mistake, Row, content_key, spec_of
+from avatarkit.bulk.specs import MEDIA, WORDS, Mistake, PlainRow, Row, content_key, spec_of, values_key
 from avatarkit.errors import InvalidRequest
 from avatarkit.models import Subtitle
 from avatarkit.protocol.plan import Capabilities
@@ -60,6 +61,9 @@ class Meaning:
         """What two columns must not both fill; ``("", "")`` when several may."""
         return ("", "") if self.use in (Use.OTHER, Use.NOTHING, Use.OPTIONS) else (self.provider, self.name)
 
+
+_OTHER = Use.OTHER
+_TEXTS = (Use.WORD, _OTHER, Use.MEDIA)
 
 _FIELDS: Mapping[str, Meaning] = {
     **{name: Meaning(Use.WORD, name, title=name) for name in WORDS},
@@ -152,7 +156,7 @@ class Builder:
     Args:
         columns: what the columns mean.
         base: where relative paths begin; None leaves them as they are.
-        strict: whether every value is looked at: a program may give what no file can hold.
+        strict: whether every value is looked at: a program may give what no file can hold. No row is plain then.
 
     """
 
@@ -164,7 +168,7 @@ class Builder:
         self._repeats: dict[str, int] = {}
         self._files = _material_options()
 
-    def row(self, cells: Iterable[tuple[Meaning, Any]], line: int) -> Row | list[Mistake]:
+    def row(self, cells: Iterable[tuple[Meaning, Any]], line: int) -> Row | PlainRow | list[Mistake]:
         """One row, or everything wrong with it."""
         values: dict[str, Any] = {}
         columns: dict[str, str] = {}
@@ -173,33 +177,65 @@ class Builder:
         for meaning, value in cells:
             if value is None or value == "":
                 continue
+            use = meaning.use
+            # Nearly every cell is one of these: the same as below, without the calls.
+            if value.__class__ is str and use in _TEXTS and len(value) <= CELL_LIMIT and "\0" not in value:
+                if use is _OTHER:
+                    columns[meaning.name] = value.strip()
+                elif text := value.strip():
+                    values[meaning.name] = text
+                continue
             try:
-                use = meaning.use
-                if use is Use.WORD:
-                    values[meaning.name] = text_cell(value)
-                elif use is Use.OTHER:
-                    columns[meaning.name] = shown_cell(value)
-                elif use is Use.OPTION:
-                    options.setdefault(meaning.provider, {})[meaning.name] = option_cell(value)
-                elif use is Use.OPTIONS:
-                    self._merge(options, value)
-                elif use is not Use.NOTHING:
-                    values[meaning.name] = _field_value(use, value)
+                self._cell(meaning, value, values, columns, options)
             except ValueError as error:
                 wrong.append(Mistake(line=line, column=meaning.title, message=str(error)))
         if wrong:
             return wrong
+        key = values.pop("key", "")
+        if not options and "subtitles" not in values and not self._strict:
+            return self._plain(values, key, columns, line)
         if options:
             values["options"] = options
-        key = values.pop("key", "")
         return self.finished(VideoRequest(**values), key, columns, line)
+
+    def _cell(
+        self,
+        meaning: Meaning,
+        value: Any,
+        values: dict[str, Any],
+        columns: dict[str, str],
+        options: dict[str, dict[str, Any]],
+    ) -> None:
+        """Put any cell where it belongs. Raises ValueError."""
+        use = meaning.use
+        if use is Use.OTHER:
+            columns[meaning.name] = shown_cell(value)
+        elif use is Use.OPTION:
+            options.setdefault(meaning.provider, {})[meaning.name] = option_cell(value)
+        elif use is Use.OPTIONS:
+            self._merge(options, value)
+        elif use is not Use.NOTHING and (found := _field_value(use, value)) != "":
+            values[meaning.name] = found
+
+    def _plain(
+        self, values: dict[str, str], key: str, columns: dict[str, str], line: int
+    ) -> PlainRow | list[Mistake]:
+        """As :meth:`finished`, for a request of nothing but text."""
+        try:
+            key = self._unique(key, values_key(values) if not key else "")
+        except InvalidRequest as error:
+            return [mistake_of(text, line) for text in error.problems]
+        for name in MEDIA:
+            if name in values:
+                values[name] = self._place(values[name])
+        return PlainRow(key, values, columns, line)
 
     def finished(
         self, request: VideoRequest, key: str, columns: Mapping[str, str], line: int
     ) -> Row | list[Mistake]:
         """*request* as a row with a unique key and paths that hold everywhere."""
         try:
-            key = self._unique(key, request)
+            key = self._unique(key, content_key(request) if not key else "")
             row = Row(key=key, request=self._placed(request), columns=columns, line=line)
             if self._strict or request.options or isinstance(request.subtitles, Subtitle):
                 spec_of(row)
@@ -207,12 +243,12 @@ class Builder:
             return [mistake_of(text, line) for text in error.problems]
         return row
 
-    def _unique(self, key: str, request: VideoRequest) -> str:
+    def _unique(self, key: str, made: str) -> str:
+        """*key*, or when it is empty *made*, with a number where an earlier row has it."""
         if key:
             if not self._keys.add(key):
                 raise InvalidRequest(f"key: {key[:80]!r} stands in an earlier row, unique keys allowed")
             return key
-        made = content_key(request)
         if self._keys.add(made):
             return made
         while True:
@@ -225,7 +261,9 @@ class Builder:
         for name in MEDIA:
             value = getattr(request, name)
             if value is not None and isinstance(value, str | os.PathLike):
-                changes[name] = self._place(os.fspath(value))
+                placed = self._place(os.fspath(value))
+                if placed is not value:
+                    changes[name] = placed
         for provider in self._files.keys() & request.options.keys() if request.options else ():
             options = request.options[provider]
             for name in self._files[provider] & options.keys():

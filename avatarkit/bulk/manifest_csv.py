@@ -7,9 +7,7 @@ import csv
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
-
-import attrs
+from typing import BinaryIO, TypeAlias
 
 from avatarkit.bulk.manifest_text import Lines, detect_encoding
 from avatarkit.bulk.specs import Mistake
@@ -22,12 +20,8 @@ _SEPARATORS = (",", ";", "\t")
 _DECLARED = re.compile(r'"?sep=(.)"?\r?\n?', re.IGNORECASE)
 
 
-@attrs.frozen
-class Cells:
-    """One row: the line it begins on, from 1, and its cells."""
-
-    line: int
-    cells: list[str]
+Cells: TypeAlias = tuple[int, list[str]]
+"""One row: the line it begins on, from 1, and its cells."""
 
 
 def csv_rows(file: BinaryIO, encoding: str | None, known: Callable[[str], bool]) -> Iterator[Cells | Mistake]:
@@ -67,7 +61,7 @@ def csv_rows(file: BinaryIO, encoding: str | None, known: Callable[[str], bool])
                 return
             break
         if any(cells):
-            yield Cells(begins, cells)
+            yield begins, cells
         begins = lines.number + 1
     if lines.mistake is not None:
         yield lines.mistake

@@ -22,7 +22,7 @@ _BOMS = (
 )
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)")
 _HIGH = re.compile(rb"[\x80-\xff]+")
-_ADVICE = "Save it as CSV UTF-8, or say which encoding it has."
+_ADVICE = "Save it as CSV UTF-8, or say which encoding it has (--encoding)."
 _FEW = 12
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from avatarkit.bulk.moves import (
     COLUMNS,
     LOCK_RUN,
     Move,
+    Statement,
     from_micros,
     names,
     pieces,
@@ -21,6 +23,12 @@ from avatarkit.bulk.moves_parts import parts_lost
 from avatarkit.bulk.records import Added, Counts, Job, JobState, NewJob
 from avatarkit.errors import ConfigurationError
 
+_AT_ONCE = 33  # jobs in one statement
+_LAST = "SELECT coalesce(max(seq), 0) FROM jobs"
+# Written so that no index on "run" is taken for it: only what is behind is read.
+_FROM_BEHIND = "FROM jobs WHERE run || '' = :run AND seq > :before"
+_HOW_MANY_BEHIND = f"SELECT count(*) {_FROM_BEHIND}"
+_BEHIND = f"SELECT key, seq {_FROM_BEHIND}"
 _LOST = frozenset({"failed", "abandoned", "cancelled"})
 _PREFIXED = ", ".join(f"jobs.{name}" for name in COLUMNS.split(", "))
 
@@ -32,29 +40,33 @@ def add(run: str, jobs: Sequence[NewJob]) -> Move[Added]:
     if not rows:
         raise ConfigurationError(f"there is no run {run}")
     parts = yield from _parts(run, jobs)
-    fresh: dict[str, int] = {}
-    for piece in pieces(jobs, 6):
-        fresh.update((yield from _insert(run, piece, parts)))
-    seen: dict[str, bytes] = {}
-    again: list[NewJob] = []
-    dependants: list[tuple[int, NewJob]] = []
+    first: dict[str, NewJob] = {}
     for job in jobs:
-        if job.key in fresh and job.key not in seen:
-            seen[job.key] = job.spec
-            if job.needs:
-                dependants.append((fresh[job.key], job))
-        else:
-            again.append(job)
-    if dependants:
-        yield from _link(dependants, {**{key: at[0] for key, at in parts.items()}, **fresh}, parts)
-    changed = yield from _changed(run, again, seen)
-    return Added(new=len(seen), known=len(again), changed=changed)
+        first.setdefault(job.key, job)
+    unique = list(first.values())
+    before = (yield _LAST, {})[0][0]
+    for start in range(0, len(unique), _AT_ONCE):
+        yield _insertion(run, unique[start : start + _AT_ONCE], parts)
+    # Nobody else adds to a run whose row is locked: what is behind the last one is all ours.
+    behind = {"run": run, "before": before}
+    many: int = (yield _HOW_MANY_BEHIND, behind)[0][0]
+    dependants = [job for job in unique if job.needs]
+    if many == len(jobs) and not dependants:
+        return Added(new=many, known=0)
+    fresh: dict[str, int] = dict((yield _BEHIND, behind))
+    numbers = {**{key: at[0] for key, at in parts.items()}, **fresh}
+    yield from _link([(fresh[job.key], job) for job in dependants if job.key in fresh], numbers, parts)
+    again = [job for job in jobs if job.key not in fresh or first[job.key] is not job]
+    changed = yield from _changed(run, again, {key: first[key].spec for key in fresh})
+    return Added(new=many, known=len(jobs) - many, changed=changed)
 
 
 def _parts(run: str, jobs: Sequence[NewJob]) -> Move[dict[str, tuple[int, str]]]:
     """The parts the jobs need and the ledger has, by key: number and state."""
-    wanted = dict.fromkeys(key for job in jobs for key in job.needs)
+    wanted = dict.fromkeys(key for job in jobs if job.needs for key in job.needs)
     known: dict[str, tuple[int, str]] = {}
+    if not wanted:
+        return known
     for piece in pieces(list(wanted)):
         params: dict[str, Any] = {"run": run}
         given = names("key", piece, params)
@@ -69,28 +81,48 @@ def _parts(run: str, jobs: Sequence[NewJob]) -> Move[dict[str, tuple[int, str]]]
     return known
 
 
-def _insert(
-    run: str, jobs: Sequence[NewJob], parts: Mapping[str, tuple[int, str]]
-) -> Move[list[tuple[str, int]]]:
-    params: dict[str, Any] = {"run": run}
-    values = []
-    for n, job in enumerate(jobs):
-        lacking = sum(parts.get(key, (0, ""))[1] != "done" for key in dict.fromkeys(job.needs))
-        values.append(f"(:run, :k{n}, :p{n}, :s{n}, :l{n}, :e{n}, :b{n}, {{now}})")
-        params[f"k{n}"] = job.key
-        params[f"p{n}"] = int(job.part)
-        params[f"s{n}"] = "blocked" if lacking else "new"
-        params[f"l{n}"] = lacking
-        params[f"e{n}"] = to_micros(job.estimate)
-        params[f"b{n}"] = job.spec
-    rows = yield (
-        (
-            "INSERT INTO jobs (run, key, part, state, pending, estimate, spec, created)"
-            f" VALUES {', '.join(values)} ON CONFLICT (run, key) DO NOTHING RETURNING key, seq"
-        ),
-        params,
+def _insertion(run: str, jobs: Sequence[NewJob], parts: Mapping[str, tuple[int, str]]) -> Statement:
+    lacking = [_lacking(job, parts) if job.needs else 0 for job in jobs]
+    same = lacking.count(lacking[0]) == len(jobs) and len({job.part for job in jobs}) == 1
+    values: list[Any] = []
+    for job, lacks in zip(jobs, lacking, strict=True):
+        values += (job.key, to_micros(job.estimate), job.spec)
+        if not same:
+            values += (int(job.part), _state(lacks), lacks)
+    sql, given = _insert_sql(len(jobs), same=same)
+    params = dict(zip(given, values, strict=True))
+    params["run"] = run
+    if same:
+        params |= {"part": int(jobs[0].part), "state": _state(lacking[0]), "pending": lacking[0]}
+    return sql, params
+
+
+def _lacking(job: NewJob, parts: Mapping[str, tuple[int, str]]) -> int:
+    """How many of the parts that it needs are not done."""
+    return sum(parts.get(key, (0, ""))[1] != "done" for key in dict.fromkeys(job.needs))
+
+
+def _state(lacking: int) -> str:
+    return "blocked" if lacking else "new"
+
+
+@functools.lru_cache(maxsize=2 * _AT_ONCE)
+def _insert_sql(many: int, *, same: bool) -> tuple[str, list[str]]:
+    """The statement that inserts *many* jobs, and its parameters; *same*: all are parts or none, in one state.
+
+    What all have in common is one parameter, for SQLite looks for each among all before it.
+    """
+    own = ("key", "estimate", "spec") if same else ("key", "estimate", "spec", "part", "state", "pending")
+    columns = ("key", "estimate", "spec", "part", "state", "pending")
+    rows = ", ".join(
+        f"(:run, {', '.join(f':{name}{n}' if name in own else f':{name}' for name in columns)}, {{now}})"
+        for n in range(many)
     )
-    return [(key, seq) for key, seq in rows]
+    sql = (
+        f"INSERT INTO jobs (run, {', '.join(columns)}, created) VALUES {rows}"
+        " ON CONFLICT (run, key) DO NOTHING"
+    )
+    return sql, [f"{name}{n}" for n in range(many) for name in own]
 
 
 def _link(

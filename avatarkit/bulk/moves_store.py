@@ -182,10 +182,18 @@ class MovesLedger(abc.ABC):
         return await self.change(partial(moves_submit.hold, run, key, attempt, error=error))
 
     async def adopt(
-        self, run: str, key: str, attempt: int, *, task_id: str, token: str, look_at: float
+        self,
+        run: str,
+        key: str,
+        attempt: int,
+        *,
+        task_id: str,
+        token: str,
+        look_at: float,
+        anew: float | None = None,
     ) -> bool:
-        """From intent or held to running; also True when this very task was recorded before."""
-        move = partial(moves_submit.adopt, task_id=task_id, token=token, look_at=look_at)
+        """From intent, held, or with *anew* failed, to running; also True when this very task was recorded before."""
+        move = partial(moves_submit.adopt, task_id=task_id, token=token, look_at=look_at, anew=anew)
         return await self.change(partial(move, run, key, attempt))
 
     async def resend(self, run: str, keys: Sequence[str]) -> int:

@@ -9,9 +9,11 @@ from typing import Any
 
 from avatarkit.bulk.moves import (
     COLUMNS,
+    LOCK_RUN,
     Again,
     Bill,
     Move,
+    Standing,
     changed,
     from_micros,
     standing,
@@ -19,6 +21,7 @@ from avatarkit.bulk.moves import (
     to_micros,
     to_text,
 )
+from avatarkit.bulk.moves_parts import parts_back
 from avatarkit.bulk.records import Intent, Job, JobState, OpenAnswer, Opened, ticket_to_json
 
 SLOT_WAIT = 1.0
@@ -26,52 +29,65 @@ SLOT_WAIT = 1.0
 
 # "state || ''" keeps PostgreSQL, while it knows nothing of many new rows, from reading all that are in one state.
 _CHECK = """SELECT r.state, r.reason, j.state, j.attempt, r.budget, r.spent, r.reserved,
-    a.cool_until, a.running, a.most_running, a.cap, a.per_second, a.next_turn, {now}, r.account, j.seq
+    a.cool_until, a.running, a.most_running, a.cap, a.per_second, a.next_turn, {now}
     FROM runs AS r JOIN accounts AS a ON a.account = r.account LEFT JOIN jobs AS j ON j.run = r.id AND j.key = :key
     WHERE r.id = :run"""
 
+_ACCOUNT = "account = (SELECT account FROM runs WHERE id = :run)"
+
 # A turn taken a little late lets the next come a little early: at most a tenth, or the rate would never be reached.
-_TAKE_SLOT = """UPDATE accounts SET running = running + 1, next_turn = CASE
+_TAKE_SLOT = f"""UPDATE accounts SET running = running + 1, next_turn = CASE
         WHEN per_second IS NULL OR :turn = 0 THEN next_turn
-        WHEN next_turn > {now} - 0.1 / per_second THEN next_turn + 1.0 / per_second
-        ELSE {now} + 0.9 / per_second END
-    WHERE account = :account AND cool_until <= {now} AND (:turn = 0 OR per_second IS NULL OR next_turn <= {now})
+        WHEN next_turn > {{now}} - 0.1 / per_second THEN next_turn + 1.0 / per_second
+        ELSE {{now}} + 0.9 / per_second END
+    WHERE {_ACCOUNT} AND cool_until <= {{now}} AND (:turn = 0 OR per_second IS NULL OR next_turn <= {{now}})
         AND (most_running IS NULL OR running < most_running) AND (cap IS NULL OR running < cap) RETURNING running"""
+_LEAVE_SLOT = f"UPDATE accounts SET running = running - 1 WHERE {_ACCOUNT}"
 
 _SET_ASIDE = """UPDATE runs SET reserved = reserved + :cost
     WHERE id = :run AND state = 'active' AND (budget IS NULL OR spent + reserved + :cost <= budget) RETURNING id"""
+_TAKE_BACK = "UPDATE runs SET reserved = reserved - :cost WHERE id = :run"
 
 _INTEND = """UPDATE jobs SET state = 'intent', attempt = :attempt, ticket = :ticket, marker = :marker, owner = :owner,
         send_by = {now} + :send_seconds, reserved = :cost, charged = 0, told = 0, absent_at = NULL, doubted = 0,
         error = '{}', task_id = '', token = '', submitted_at = NULL, ended_at = NULL, looks = 0
-    WHERE seq = :seq AND state = 'new' AND attempt = :attempt - 1 RETURNING seq"""
+    WHERE run = :run AND key = :key AND state || '' = 'new' AND attempt = :attempt - 1 RETURNING seq"""
 
 
 def open_intent(intent: Intent) -> Move[OpenAnswer]:
-    """A slot, a turn, the money, and the job from new to intent: all or nothing."""
+    """A slot, a turn, the money, and the job from new to intent: all or nothing.
+
+    What is in the way is asked for only when something is: nearly always nothing is, and the account's row is locked
+    from the first statement on. A turn that was taken in vain is lost.
+    """
+    run, cost = intent.run, to_micros(intent.cost) or 0
+    if not (yield _TAKE_SLOT, {"run": run, "turn": int(intent.turn)}):
+        return (yield from _in_the_way(intent, cost))
+    if not (yield _SET_ASIDE, {"run": run, "cost": cost}):
+        yield _LEAVE_SLOT, {"run": run}
+        return (yield from _in_the_way(intent, cost))
+    facts = {
+        "run": run,
+        "key": intent.key,
+        "attempt": intent.attempt,
+        "ticket": to_text(ticket_to_json(intent.ticket)),
+        "marker": intent.ticket.marker,
+        "owner": intent.owner,
+        "send_seconds": float(intent.send_seconds),
+        "cost": cost,
+    }
+    if not (yield _INTEND, facts):
+        yield _LEAVE_SLOT, {"run": run}
+        yield _TAKE_BACK, {"run": run, "cost": cost}
+        return (yield from _in_the_way(intent, cost))
+    return OpenAnswer(Opened.YES)
+
+
+def _in_the_way(intent: Intent, cost: int) -> Move[OpenAnswer]:
     rows = yield _CHECK, {"run": intent.run, "key": intent.key}
-    cost = to_micros(intent.cost) or 0
     answer = _answer(rows[0], intent, cost) if rows else OpenAnswer(Opened.STOPPED, 0.0, "no such run")
-    if answer.opened is not Opened.YES:
-        return answer
-    changed((yield _TAKE_SLOT, {"account": rows[0][14], "turn": int(intent.turn)}))
-    changed((yield _SET_ASIDE, {"run": intent.run, "cost": cost}))
-    changed(
-        (
-            yield (
-                _INTEND,
-                {
-                    "seq": rows[0][15],
-                    "attempt": intent.attempt,
-                    "ticket": to_text(ticket_to_json(intent.ticket)),
-                    "marker": intent.ticket.marker,
-                    "owner": intent.owner,
-                    "send_seconds": float(intent.send_seconds),
-                    "cost": cost,
-                },
-            )
-        )
-    )
+    if answer.opened is Opened.YES:
+        raise Again  # it went out of the way meanwhile
     return answer
 
 
@@ -247,16 +263,41 @@ def hold(run: str, key: str, attempt: int, *, error: Mapping[str, Any]) -> Move[
     return True
 
 
-def adopt(run: str, key: str, attempt: int, *, task_id: str, token: str, look_at: float) -> Move[bool]:
-    """From intent or held to running; a held one takes a slot again, also beyond the cap, since its task runs."""
+# What the failure counted for is taken back: the attempt's end is still to come, and will be counted then.
+_TAKE_UP = """UPDATE jobs SET state = 'running', task_id = :task_id, token = :token, submitted_at = {now},
+        look_at = :look_at, due = :look_at, doubted = 0, absent_at = NULL, error = '{}', looks = 0, ended_at = NULL,
+        finished_at = NULL, reserved = :aside, charged = 0, told = 0,
+        cost = CASE WHEN cost = told THEN NULL ELSE cost - told END
+    WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = 'failed' AND charged = :charged
+    RETURNING seq"""
+
+
+def adopt(
+    run: str, key: str, attempt: int, *, task_id: str, token: str, look_at: float, anew: float | None = None
+) -> Move[bool]:
+    """From intent or held, with *anew* from failed too, to running, with a slot also beyond the cap: its task runs."""
     job = yield from standing(run, key)
     if job is None or job.attempt != attempt:
         return False
+    params = _acceptance(run, key, attempt, task_id, token, look_at)
+    # A job that a part broke was not submitted: there is no task of its own that could be found.
+    if anew is not None and job.state == "failed" and job.attempt and job.broken_by is None:
+        yield from _take_up(run, job, params, to_micros(anew) or 0)
+        return True
     if job.state not in ("intent", "held"):
         return (yield from _is_known(run, key, attempt, task_id))
     bill = Bill(slots=1 - job.slots)
     yield from bill.pay(run)
-    params = _acceptance(run, key, attempt, task_id, token, look_at)
     if not (yield _ACCEPT, {**params, "state": job.state}):
         raise Again
     return True
+
+
+def _take_up(run: str, job: Standing, params: dict[str, Any], expected: int) -> Move[None]:
+    """A failed job runs after all: what it was taken to cost, or *expected* if that is more, is set aside again."""
+    aside = max(job.charged, expected)
+    yield from Bill(slots=1, reserved=aside, spent=-job.charged).pay(run)
+    yield LOCK_RUN, {"run": run}
+    changed((yield _TAKE_UP, {**params, "aside": aside, "charged": job.charged}))
+    if job.part:
+        yield from parts_back(run, [job.seq])

@@ -17,7 +17,7 @@ import attrs
 
 from avatarkit.bulk.manifest_columns import plain_name
 from avatarkit.bulk.seen import Seen
-from avatarkit.bulk.specs import MEDIA, WORDS, Row
+from avatarkit.bulk.specs import MEDIA, WORDS, PlainRow, Row
 from avatarkit.errors import ConfigurationError
 from avatarkit.transport.names import safe_name
 from avatarkit.transport.sources import is_url
@@ -30,13 +30,16 @@ _DEEPEST = 12
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _ROW = re.compile(r"row(?::0?(\d{1,2}))?")
 _DRIVE = re.compile(r"[A-Za-z]:")
+# What safe_name gives back as it is: short, nothing but these characters, and longer than any reserved name.
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{4,99}")
 
 
 @attrs.frozen
 class Field:
-    """A place in a template: the name that stood there, and digits for a row's number."""
+    """A place in a template: the name that stood there, the same as fields are spelt, and digits for a row's number."""
 
     name: str
+    plain: str = ""
     width: int = 0
 
 
@@ -61,26 +64,32 @@ class NameTemplate:
         self._provider = provider
         body, dot, ending = text.rpartition(".")
         self.extension = ending.lower() if dot and ending.lower() in EXTENSIONS else ""
-        self._parts = _parsed(body if self.extension else text)
+        *folders, self._last = _parsed(body if self.extension else text)
+        self._folders = tuple(folders)
 
     @property
     def fields(self) -> frozenset[str]:
         """The names of its fields."""
-        return frozenset(each.name for part in self._parts for each in part if isinstance(each, Field))
+        parts = (*self._folders, self._last)
+        return frozenset(each.name for part in parts for each in part if isinstance(each, Field))
 
     @property
     def needs_line(self) -> bool:
         """Whether the spec has to keep the row's line."""
         return "row" in self.fields
 
-    def stem(self, row: Row) -> str:
+    def stem(self, row: Row | PlainRow) -> str:
         """The name for *row*, relative, with ``/`` between its parts, without extension. Two rows may get the same."""
-        parts = ["".join(self._filled(each, row) for each in part) for part in self._parts]
-        default = f"video-{_hash(row.key, 10)}"
-        folders = [safe_name(part, default="_") for part in parts[:-1]]
-        return "/".join([*folders, safe_name(parts[-1], default=default)])
+        last = self._part(self._last, row)
+        # Most names are safe as they are, which is quickly seen.
+        if not _SAFE.fullmatch(last):
+            last = safe_name(last, default=f"video-{_hash(row.key, 10)}")
+        if not self._folders:
+            return last
+        folders = [safe_name(self._part(part, row), default="_") for part in self._folders]
+        return "/".join([*folders, last])
 
-    def names(self, row: Row, *, run: str = "", extension: str = "mp4") -> Iterator[str]:
+    def names(self, row: Row | PlainRow, *, run: str = "", extension: str = "mp4") -> Iterator[str]:
         """Names for *row* in the order of preference: the plain one, then some that only this job of this run can have.
 
         A twin has no plain one. *extension* counts where the template has none.
@@ -97,21 +106,26 @@ class NameTemplate:
         known = {"key", "row", "provider", *WORDS, *MEDIA, *map(plain_name, columns)}
         return sorted(name for name in self.fields if plain_name(name) not in known)
 
-    def _filled(self, piece: str | Field, row: Row) -> str:
+    def _part(self, part: tuple[str | Field, ...], row: Row | PlainRow) -> str:
+        if len(part) == 1:
+            return self._filled(part[0], row)
+        return "".join([self._filled(each, row) for each in part])
+
+    def _filled(self, piece: str | Field, row: Row | PlainRow) -> str:
         if isinstance(piece, str):
             return piece
-        if piece.name == "row":
-            return str(row.line).zfill(piece.width)
-        name = plain_name(piece.name)
+        name = piece.plain
         if name == "key":
             return row.key
+        if piece.name == "row":
+            return str(row.line).zfill(piece.width)
         if name == "provider":
             return self._provider
         if name in WORDS:
-            value = getattr(row.request, name)
+            value = _value(row, name)
             return "" if value is None else str(value)
         if name in MEDIA:
-            return _stem_of(getattr(row.request, name))
+            return _stem_of(_value(row, name))
         return _column(row, piece.name)
 
 
@@ -122,7 +136,7 @@ class Namer:
         self._template = template
         self._seen = Seen()
 
-    def settled(self, row: Row) -> Row:
+    def settled(self, row: Row | PlainRow) -> Row | PlainRow:
         """*row*, marked as a twin when an earlier one has its name, also where only the case of letters differs."""
         if self._seen.add(folded(self._template.stem(row))):
             return row
@@ -131,6 +145,8 @@ class Namer:
 
 def folded(name: str) -> str:
     """*name* as file systems compare names that do not care for case or for how accents are written."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
@@ -174,11 +190,15 @@ def _literal(text: str, parts: list[list[str | Field]]) -> None:
 
 def _field(name: str) -> Field:
     row = _ROW.fullmatch(plain_name(name))
-    return Field("row", int(row[1] or 0)) if row else Field(name)
+    return Field("row", "row", int(row[1] or 0)) if row else Field(name, plain_name(name))
 
 
 def _is_dots(part: Sequence[str | Field], dots: str) -> bool:
     return all(isinstance(each, str) for each in part) and "".join(map(str, part)).strip() == dots
+
+
+def _value(row: Row | PlainRow, name: str) -> object:
+    return row.values.get(name) if isinstance(row, PlainRow) else getattr(row.request, name)
 
 
 def _stem_of(media: object) -> str:
@@ -194,7 +214,7 @@ def _stem_of(media: object) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _column(row: Row, name: str) -> str:
+def _column(row: Row | PlainRow, name: str) -> str:
     if name in row.columns:
         return row.columns[name]
     wanted = plain_name(name)

@@ -1,4 +1,4 @@
-"""What became of the jobs of a run, as CSV for spreadsheets or as JSON lines, written as they are read."""
+"""What became of the jobs of a run, as a table for spreadsheets or as JSON lines, written as they are read."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ import orjson
 
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.output import unsigned
-from avatarkit.bulk.planning import row_bytes
 from avatarkit.bulk.records import Job, JobState
-from avatarkit.bulk.specs import MEDIA, WORDS, Row, row_of
+from avatarkit.bulk.specs import MEDIA, WORDS, Row, row_from
 from avatarkit.errors import ConfigurationError, InvalidRequest
 from avatarkit.transport.clock import in_thread
 
-Form = Literal["csv", "jsonl"]
+Form = Literal["csv", "tsv", "jsonl"]
 
 FIELDS = (
     "key", "state", "file", "location", "bytes", "seconds", "sha256", "cost", "estimate", "task_id", "attempt", "tries",
     "created", "submitted_at", "ended_at", "finished_at", "error", "code", "message", "reason",
 )  # fmt: skip
 """What is told of every job, in this order; the request's fields and the manifest's columns follow."""
+
+ENDINGS: Mapping[str, Form] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""What a file's ending says of its form."""
 
 _PAGE = 500
 _RESULT = ("file", "location", "bytes", "seconds", "sha256")
@@ -37,7 +39,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  #
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
-def outcome_of(job: Job) -> dict[str, Any]:
+def export_row(job: Job) -> dict[str, Any]:
     """What became of *job*, flat: :data:`FIELDS`, ``request`` and ``columns``. Times are ISO 8601 in UTC.
 
     Holds no signed URL: every URL in it is bare of its query.
@@ -66,6 +68,24 @@ def outcome_of(job: Job) -> dict[str, Any]:
     return flat
 
 
+def form_of(path: str | os.PathLike[str]) -> Form:
+    """The form that the ending of *path* says, one of :data:`ENDINGS` in large or small letters.
+
+    Raises:
+        InvalidRequest: it says none of them.
+
+    """
+    target = Path(path)
+    form = ENDINGS.get(target.suffix.lower())
+    if form is None:
+        *most, last = ENDINGS
+        raise InvalidRequest(
+            f"output: {target.name} found, a name ending with {', '.join(most)} or {last} allowed",
+            hint="Or say the form (--format csv, tsv or jsonl); any name will do then.",
+        )
+    return form
+
+
 def write_outcomes(
     jobs: Iterable[Job],
     to: IO[bytes],
@@ -79,9 +99,9 @@ def write_outcomes(
     Args:
         jobs: read once, and not held but for 500 at a time.
         to: a file opened in binary mode.
-        form: ``csv`` (UTF-8 with its mark, as spreadsheets read it) or ``jsonl``.
-        columns: the manifest's columns that a CSV gets; None takes those of the first 500 jobs.
-        guarded: whether cells of a CSV that a spreadsheet would run as a formula get a quote before them.
+        form: ``csv`` or ``tsv`` (UTF-8 with its mark, as spreadsheets read it), or ``jsonl``.
+        columns: the manifest's columns that a table gets; None takes those of the first 500 jobs.
+        guarded: whether cells of a table that a spreadsheet would run as a formula get a quote before them.
 
     Raises:
         OSError: the file cannot be written.
@@ -109,24 +129,23 @@ async def export(
     """Write what became of a run's jobs to the file *path*, whole or not at all; gives how many.
 
     Args:
-        form: None tells it by the file's ending: ``.jsonl`` and ``.ndjson`` are JSON lines.
+        form: None tells it by the file's ending, see :data:`ENDINGS`.
         states: only jobs in one of these.
         columns: see :func:`write_outcomes`, as for *guarded*.
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        InvalidRequest: the file exists.
+        InvalidRequest: the file exists, or its ending says no form.
         ConfigurationError: it cannot be written.
 
     """
-    target = Path(path)
+    target, form = Path(path), form or form_of(path)
     if not overwrite and await in_thread(os.path.lexists, target):
-        raise InvalidRequest(f"{target}: exists already", hint="pass overwrite=True to replace it")
-    told: Form = "jsonl" if target.suffix.lower() in (".jsonl", ".ndjson") else "csv"
+        raise InvalidRequest(f"{target}: exists already", hint="Replace it with --force (overwrite=True).")
     part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
-            writer = _Writer(file, form or told, columns, guarded=guarded)
+            writer = _Writer(file, form, columns, guarded=guarded)
             async for page in _pages(ledger, run, states):
                 await in_thread(writer.write, page)
             writer.close()
@@ -159,7 +178,7 @@ class _Writer:
         self._begun = False
 
     def write(self, page: Sequence[Job]) -> None:
-        outcomes = [outcome_of(job) for job in page if not job.part]
+        outcomes = [export_row(job) for job in page if not job.part]
         self.count += len(outcomes)
         if self._form == "jsonl":
             self._to.write(b"".join(map(_line, outcomes)))
@@ -179,8 +198,8 @@ class _Writer:
         )
 
     def close(self) -> None:
-        """A CSV without jobs has its header all the same."""
-        if self._form == "csv":
+        """A table without jobs has its header all the same."""
+        if self._form != "jsonl":
             self._begin([])
 
     def _begin(self, outcomes: Sequence[Mapping[str, Any]]) -> None:
@@ -197,7 +216,8 @@ class _Writer:
 
     def _rows(self, rows: Iterable[Sequence[Any]]) -> None:
         lines = _Text()
-        csv.writer(lines).writerows([self._cell(value) for value in row] for row in rows)
+        table = csv.writer(lines, delimiter="\t" if self._form == "tsv" else ",")
+        table.writerows([self._cell(value) for value in row] for row in rows)
         self._to.write("".join(lines.pieces).encode("utf-8", "replace"))
 
     def _cell(self, value: Any) -> Any:
@@ -225,7 +245,7 @@ def _line(outcome: Mapping[str, Any]) -> bytes:
 
 def _row(job: Job) -> Row | None:
     try:
-        return None if job.part else row_of(row_bytes(job.spec))
+        return None if job.part else row_from(orjson.loads(job.spec)["row"])
     except (InvalidRequest, ValueError, KeyError, TypeError, AttributeError):
         return None
 

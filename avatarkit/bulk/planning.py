@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import orjson
 from avatarkit import providers
 from avatarkit.bulk.checking import Use, uses_of
 from avatarkit.bulk.records import Job, NewJob
+from avatarkit.bulk.specs import Row, row_from
 from avatarkit.errors import InvalidRequest
 from avatarkit.generation import all_capabilities
 from avatarkit.protocol.limits import TextRule
@@ -73,6 +75,12 @@ class Planner:
         """The material that *steps* take, and what holds for it."""
         return list(uses_of(request, steps, getattr(self._generation, "MEDIA", {})))
 
+    @property
+    def free(self) -> Mapping[str, TextRule]:
+        """The fields of a request that are no part of its shape; see ``shapes.py``."""
+        found: Mapping[str, TextRule] = getattr(self._generation, "FREE", {})
+        return found
+
     def unstaged(self, steps: tuple[Step, ...]) -> list[str]:
         """The local files of *steps* that the provider takes as URLs only, for a client without a staging."""
         staged: Mapping[str, frozenset[str]] = getattr(self._generation, "STAGED", {})
@@ -84,32 +92,19 @@ class Planner:
             if isinstance(value := step.arguments.get(name), str | os.PathLike) and not is_url(value)
         ]
 
-    def jobs(self, key: str, request: VideoRequest, steps: tuple[Step, ...], spec: bytes) -> list[NewJob]:
-        """The parts and the job that make *request* by *steps*; *spec* is its row as JSON.
-
-        Reads local files that parts are made from, once each.
+    def parts(self, steps: tuple[Step, ...]) -> tuple[NewJob, ...]:
+        """The jobs of *steps* that come before the video. Reads local files that they are made from, once each.
 
         Raises:
-            InvalidRequest, UnsupportedOperation: it cannot be made; a file is missing; the key is none.
+            InvalidRequest: one cannot be made.
 
         """
-        if not key or key.startswith(PART):
-            raise InvalidRequest(f"key: {key[:40]!r} found, a text that does not begin with {PART} allowed")
-        parts = [self._part(step) for step in steps[:-1]]
-        keys = [part.key for part in parts]
-        estimate = self._generation.estimate(request)
-        if estimate is not None:
-            # The parts are shared by many, so each carries its own price.
-            estimate = max(0.0, estimate - sum(part.estimate or 0.0 for part in parts))
-        return [
-            *parts,
-            NewJob(
-                key=key,
-                spec=b'{"parts":' + orjson.dumps(keys) + b',"row":' + spec + b"}",
-                needs=tuple(keys),
-                estimate=estimate,
-            ),
-        ]
+        return tuple(self._part(step) for step in steps[:-1])
+
+    def cost(self, request: VideoRequest, parts: Sequence[NewJob]) -> float | None:
+        """What *request* is expected to cost without its *parts*: those are shared by many, so each has its own."""
+        estimate: float | None = self._generation.estimate(request)
+        return None if estimate is None else max(0.0, estimate - sum(part.estimate or 0.0 for part in parts))
 
     def _part(self, step: Step) -> NewJob:
         if any(isinstance(value, Made) for value in step.arguments.values()):
@@ -119,7 +114,7 @@ class Planner:
         digest = hashlib.sha256(body + files.encode()).hexdigest()[:20]
         return NewJob(
             key=f"{PART}{step.operation}:{digest}",
-            spec=body,
+            spec=memoryview(body).tobytes(),  # a copy without the room of 4 KB that orjson writes into
             part=True,
             estimate=self._costs.get(step.operation),
         )
@@ -182,12 +177,30 @@ class Planner:
         return attrs.evolve(step, arguments={**step.arguments, "title": title}), title
 
 
-def part_keys(spec: bytes) -> list[str]:
-    """The keys of the parts that a video's job needs, in the order of its steps."""
-    keys: list[str] = orjson.loads(spec).get("parts", [])
-    return keys
+def job_of(key: str, spec: bytes, parts: Sequence[NewJob], cost: float | None) -> NewJob:
+    """The job of a video that is made out of *parts*; *spec* is its row as JSON."""
+    keys = tuple(part.key for part in parts) if parts else ()
+    listed = orjson.dumps(keys) if keys else b"[]"
+    return NewJob(key=key, spec=b'{"parts":' + listed + b',"row":' + spec + b"}", needs=keys, estimate=cost)
 
 
-def row_bytes(spec: bytes) -> bytes:
-    """The row as JSON, out of a video's job."""
-    return orjson.dumps(orjson.loads(spec)["row"])
+def check_key(key: str) -> None:
+    """Raise InvalidRequest unless *key* can be a video's."""
+    if not key or key.startswith(PART):
+        raise InvalidRequest(f"key: {key[:40]!r} found, a text that does not begin with {PART} allowed")
+
+
+def part_keys(spec: bytes) -> tuple[str, ...]:
+    """The keys of the parts that a video's job needs, in the order of its steps. Raises as :func:`row_in`."""
+    return _opened(spec)[0]
+
+
+def row_in(spec: bytes) -> Row:
+    """The row of a video's job. Raises InvalidRequest: it cannot be read."""
+    return _opened(spec)[1]
+
+
+@lru_cache(maxsize=512)  # it is wanted when a job is submitted, and again when its result gets a name
+def _opened(spec: bytes) -> tuple[tuple[str, ...], Row]:
+    document = orjson.loads(spec)
+    return tuple(document.get("parts", ())), row_from(document["row"])

@@ -6,23 +6,41 @@ work it measures, also where a million jobs have to be counted.
 
 from __future__ import annotations
 
+import enum
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 
 import attrs
 
 from avatarkit import providers
 from avatarkit.bulk.ledger import Ledger
+from avatarkit.bulk.pace import SAMPLE, Pace, expected_end
 from avatarkit.bulk.records import AccountLimits, Counts, Job, JobState, Run, RunState
+from avatarkit.bulk.worktime import work_time
 from avatarkit.errors import AvatarKitError, ConfigurationError
 
-_WINDOW = 600.0  # seconds over which the rate of finishes is taken
-_SAMPLE = 200  # jobs looked at for durations and finishes
 _ESTIMATES = 50  # waiting jobs looked at for what they may cost
 _WAITING = (JobState.BLOCKED, JobState.NEW, JobState.INTENT)
 _NOT_OVER = tuple(state for state in JobState if not state.over)
+
+
+class Phase(enum.StrEnum):
+    """Where a run stands, by its counts and by whether some process works on it."""
+
+    EMPTY = "empty"
+    """It has no jobs yet."""
+    SUBMITTING = "submitting"
+    WAITING = "waiting"
+    """All that can be is submitted; tasks run at the provider, or their files are fetched."""
+    HELD = "held"
+    """What is left needs something that is held: it waits for the user."""
+    PAUSED = "paused"
+    """Something is left, and no process works on it."""
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+    """Nothing is left but, perhaps, held jobs."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +50,8 @@ class Progress:
     Attributes:
         run: the run's name.
         state: whether it submits.
-        reason: why it does not, for people.
+        phase: where it stands.
+        reason: why it does not submit, for people.
         total: how many videos were asked for, as far as the manifest was read.
         submitted: of them, those that are not waiting for their submission any more, whatever came of it.
         running: at the provider now, parts left out.
@@ -47,7 +66,7 @@ class Progress:
         projected: what the run will have cost when all that is left is done; None: not known.
         budget: the most that may be spent; None: no bound.
         unit: of the money, in the plural.
-        elapsed: seconds since the run was begun, pauses included.
+        elapsed: seconds in which some process worked on the run; since it was begun where that was not noted.
         eta: seconds until nothing moves any more, 0.0 when nothing does; None: not known yet.
         per_minute: videos that come to their end in a minute; None: not known yet.
 
@@ -55,6 +74,7 @@ class Progress:
 
     run: str
     state: RunState
+    phase: Phase
     reason: str
     total: int
     submitted: int
@@ -91,9 +111,37 @@ class Progress:
             pieces.append(f"{self.per_minute:,.0f} a minute" if self.per_minute >= 1 else "under 1 a minute")
         if self.eta:
             pieces.append(f"{seconds_text(self.eta)} left")
-        if self.state is not RunState.ACTIVE:
-            pieces.append(f"{self.state.value}: {self.reason}" if self.reason else self.state.value)
+        if self.phase not in (Phase.EMPTY, Phase.SUBMITTING, Phase.WAITING, Phase.HELD):
+            why = self.reason if self.phase in (Phase.STOPPED, Phase.CANCELLED) else ""
+            pieces.append(f"{self.phase.value}: {why}" if why else self.phase.value)
         return ", ".join(pieces)
+
+    @property
+    def standing(self) -> str:
+        """Where it stands, for people: ``submitting``, ``waiting for 12 tasks``, ``stopped: …``, ``finished``."""
+        if self.phase is Phase.EMPTY:
+            return "no jobs yet"
+        if self.phase is Phase.WAITING:
+            return self._waiting()
+        if self.phase is Phase.HELD:
+            return f"waiting for you: what {_many(self.left, 'video needs', 'videos need')} is held"
+        if self.phase is Phase.PAUSED:
+            return f"paused: no process works on it, {_many(self.left, 'video is', 'videos are')} left"
+        if self.phase is Phase.FINISHED and self.held:
+            return f"finished, but {_many(self.held, 'held job waits', 'held jobs wait')} for you"
+        why = self.reason if self.phase in (Phase.STOPPED, Phase.CANCELLED) else ""
+        return f"{self.phase.value}: {why}" if why else self.phase.value
+
+    def _waiting(self) -> str:
+        if self.running:
+            return f"waiting for {_many(self.running, 'task', 'tasks')}"
+        if self.parts_left:
+            return f"waiting for {_many(self.parts_left, 'avatar or voice', 'avatars and voices')}"
+        return f"fetching {_many(self.left, 'file', 'files')}"
+
+
+def _many(count: int, one: str, more: str) -> str:
+    return f"{count:,} {one if count == 1 else more}"
 
 
 def seconds_text(seconds: float) -> str:
@@ -131,75 +179,6 @@ def unit_of(provider: str) -> str:
 # -- arithmetic
 
 
-def finish_rate(times: Iterable[float], now: float) -> float | None:
-    """Finishes a second, from the *times* of the latest finishes; None for fewer than two.
-
-    The time since the last of them counts, so that the rate of a run that stands still goes down.
-    """
-    found = sorted(each for each in times if math.isfinite(each))
-    if len(found) < 2:
-        return None
-    first, last = found[0], found[-1]
-    usual = (last - first) / (len(found) - 1)
-    span = last - first + max(0.0, now - last - usual)
-    return (len(found) - 1) / span if span > 0.0 else None
-
-
-def expected_end(
-    *,
-    waiting: int,
-    running: int,
-    cap: int | None = None,
-    mean: float | None = None,
-    rate: float | None = None,
-    seen: int = 0,
-    submit_rate: float | None = None,
-) -> float | None:
-    """Seconds until *waiting* and *running* tasks have ended; 0.0 when there are none, None when nothing is known.
-
-    Two views are blended. The slots': *cap* tasks at once, *mean* seconds each. And what was seen: *rate* finishes a
-    second, which weighs more the more finishes (*seen*) it stands on.
-
-    Args:
-        waiting: tasks still to be submitted.
-        running: tasks at the provider.
-        cap: how many may run at once; None: as many as run now.
-        mean: seconds a task takes.
-        rate: finishes a second.
-        seen: how many finishes *rate* was taken from.
-        submit_rate: the most submissions a second.
-
-    """
-    if waiting + running <= 0:
-        return 0.0
-    slots = cap if cap is not None else (running or None)
-    pace = _blended(slots, mean, rate, seen, submit_rate)
-    if mean is None:
-        return None if pace is None else (waiting + running) / pace
-    # Of n tasks somewhere in the middle, the last one ends after n / (n + 1) of a task's time.
-    together = min(slots or 1, waiting + running)
-    tail = mean if waiting else mean * running / (running + 1)
-    queue = max(0, waiting - max(0, together - running))
-    if queue and pace is None:
-        return None
-    return (queue / pace if queue and pace else 0.0) + tail
-
-
-def _blended(
-    slots: int | None, mean: float | None, rate: float | None, seen: int, submit_rate: float | None
-) -> float | None:
-    """Finishes a second, by slots and by what was seen."""
-    model = slots / mean if slots and mean else None
-    if model is not None and submit_rate:
-        model = min(model, submit_rate)
-    if not rate:
-        return model
-    if model is None:
-        return rate
-    weight = seen / (seen + 2.0 * max(slots or 1, 5))
-    return weight * rate + (1.0 - weight) * model
-
-
 def expected_cost(run: Run, *, waiting: int, done: int, estimates: Iterable[float | None]) -> float | None:
     """What the run will have cost when *waiting* more jobs are done; None when no price is known.
 
@@ -216,44 +195,6 @@ def expected_cost(run: Run, *, waiting: int, done: int, estimates: Iterable[floa
 
 
 # -- asking the ledger
-
-
-@attrs.define
-class _Pace:
-    """What the latest finishes teach."""
-
-    durations: deque[float] = attrs.field(factory=lambda: deque(maxlen=_SAMPLE))
-    finished: deque[float] = attrs.field(factory=lambda: deque(maxlen=_SAMPLE))
-    history: deque[tuple[float, int]] = attrs.field(factory=deque)
-
-    def learn(self, jobs: Iterable[Job]) -> None:
-        """Take in jobs that are done."""
-        for job in jobs:
-            if job.submitted_at is not None and job.ended_at is not None and not job.part:
-                self.durations.append(max(0.0, job.ended_at - job.submitted_at))
-            if job.finished_at is not None:
-                self.finished.append(job.finished_at)
-
-    def counted(self, now: float, over: int) -> None:
-        """*over* jobs had come to their end at *now*."""
-        history = self.history
-        if len(history) == 1 and history[0][1] == over:
-            history.clear()  # until the first finish, time says nothing about the rate of finishes
-        history.append((now, over))
-        while len(history) > 2 and history[1][0] <= now - _WINDOW:
-            history.popleft()
-
-    @property
-    def mean(self) -> float | None:
-        """Seconds a task takes, over the latest ones."""
-        return sum(self.durations) / len(self.durations) if self.durations else None
-
-    def rate(self, now: float) -> tuple[float | None, int]:
-        """Finishes a second, and how many were seen."""
-        (since, before), (_, over) = self.history[0], self.history[-1]
-        if over - before >= 5 and now > since:
-            return (over - before) / (now - since), over - before
-        return finish_rate(self.finished, now), len(self.finished)
 
 
 class Meter:
@@ -280,7 +221,7 @@ class Meter:
         self._run = run
         self._spacing = spacing
         self._monotonic = monotonic
-        self._pace = _Pace()
+        self._pace = Pace()
         self._seen_to = 0
         self._next = -math.inf
         self._last: Progress | None = None
@@ -307,22 +248,24 @@ class Meter:
         counts = await self._ledger.counts(self._run)
         limits = await self._ledger.limits(run.settings.account)
         waiting = await self._ledger.select(self._run, (JobState.NEW, JobState.BLOCKED), most=_ESTIMATES)
-        await self._learn()
         now = await self._ledger.now()
-        self._pace.counted(now, counts.total - counts.of(*_NOT_OVER))
+        self._pace.work = (await work_time(self._ledger, self._run)).until(now)
+        await self._learn()
+        over = counts.total - counts.of(*_NOT_OVER)
+        self._pace.counted(now, over, counts.of(JobState.RUNNING, JobState.READY, JobState.INTENT))
         return _progress(run, counts, limits, self._pace, waiting, now)
 
     async def _learn(self) -> None:
         """Look at jobs that were done lately: those that were added last, among those not looked at yet."""
-        step = _SAMPLE
+        step = SAMPLE
         while await self._done(self._seen_to + step, 1):  # a ledger of a million is not walked through
             self._seen_to += step
             step *= 2
-        while step > _SAMPLE:
+        while step > SAMPLE:
             step //= 2
             if await self._done(self._seen_to + step, 1):
                 self._seen_to += step
-        jobs = await self._done(self._seen_to, _SAMPLE)
+        jobs = await self._done(self._seen_to, SAMPLE)
         if jobs:
             self._seen_to = jobs[-1].seq
             self._pace.learn(jobs)
@@ -337,7 +280,7 @@ async def measure(ledger: Ledger, run: str) -> Progress:
 
 
 def _progress(
-    run: Run, counts: Counts, limits: AccountLimits, pace: _Pace, waiting: Iterable[Job], now: float
+    run: Run, counts: Counts, limits: AccountLimits, pace: Pace, waiting: Iterable[Job], now: float
 ) -> Progress:
     submits = run.state is RunState.ACTIVE
     to_submit = counts.of(*_WAITING) if submits else counts.of(JobState.INTENT)
@@ -348,6 +291,7 @@ def _progress(
     return Progress(
         run=run.id,
         state=run.state,
+        phase=_phase(run, counts, working=not pace.work.known or pace.work.active(now)),
         reason=run.reason,
         total=counts.total,
         submitted=counts.total - counts.of(*_WAITING, JobState.CANCELLED),
@@ -368,7 +312,7 @@ def _progress(
         ),
         budget=run.settings.budget,
         unit=unit_of(run.settings.provider),
-        elapsed=max(0.0, now - run.created),
+        elapsed=pace.work.at(now) if pace.work.known else max(0.0, now - run.created),
         eta=expected_end(
             waiting=to_submit + parts if _moves(counts, submits=submits) else 0,
             running=at_work,
@@ -380,6 +324,23 @@ def _progress(
         ),
         per_minute=None if rate is None else rate * 60.0,
     )
+
+
+def _phase(run: Run, counts: Counts, *, working: bool) -> Phase:
+    """Where a run stands; *working*: whether some process works on it, as far as that is known."""
+    if run.state is RunState.CANCELLED:
+        return Phase.CANCELLED
+    if not counts.left:
+        return Phase.FINISHED if counts.total else Phase.EMPTY
+    if run.state is RunState.STOPPED:
+        return Phase.STOPPED
+    if not _moves(counts, submits=True):
+        return Phase.HELD
+    if not working:
+        return Phase.PAUSED
+    both = (*counts.jobs.items(), *counts.parts.items())
+    submits = any(count for state, count in both if state in (JobState.NEW, JobState.INTENT))
+    return Phase.SUBMITTING if submits else Phase.WAITING
 
 
 def _moves(counts: Counts, *, submits: bool) -> bool:

@@ -183,7 +183,7 @@ def _standing(content: Content) -> tuple[str, str, str]:
     """Class, title and sentence for where the run stands."""
     run, progress = content.run, content.progress
     so_far = f"{progress.done:,} of {progress.total:,} videos are done"
-    took = f", {seconds_text(progress.elapsed)} after it was begun" if progress.elapsed else ""
+    took = f", after {seconds_text(progress.elapsed)} of work" if progress.elapsed else ""
     if run.state is RunState.CANCELLED:
         return "stopped", "Cancelled", f"{so_far}. {own_words(run.reason)}"
     if run.state is RunState.STOPPED and (progress.left or run.reason):

@@ -26,6 +26,7 @@ from avatarkit.bulk.output import Output
 from avatarkit.bulk.planning import Planner
 from avatarkit.bulk.records import Job, JobState, Run, RunSettings, RunState
 from avatarkit.bulk.stages import Sink, Stages
+from avatarkit.bulk.worktime import AtWork
 from avatarkit.errors import AvatarKitError
 from avatarkit.transport.clock import in_thread
 
@@ -113,6 +114,7 @@ class BulkOptions:
         downloads: downloads at once.
         run: name of the run in the ledger.
         base: the folder where relative paths begin; None is the manifest's own.
+        encoding: of a CSV's text, such as ``gb18030``; None keeps what the run had before, else it is told by the file.
 
     """
 
@@ -127,6 +129,7 @@ class BulkOptions:
     downloads: int = 8
     run: str = "main"
     base: str | os.PathLike[str] | None = None
+    encoding: str | None = None
 
 
 async def unbroken(work: Coroutine[Any, Any, None]) -> None:
@@ -175,6 +178,7 @@ class BulkRun:
         self._driver: LocalDriver | None = None
         self._stop = False
         self._dearest = 0.0
+        self._at_work: AtWork | None = None
         self.ledger: Ledger | None = None
         self.run: Run | None = None
 
@@ -197,6 +201,8 @@ class BulkRun:
 
     async def _close(self) -> None:
         self._client.uploads.store = None
+        if self._at_work is not None:
+            await self._at_work.end()
         if self.ledger is not None and isinstance(self._journal, str | os.PathLike):
             await self.ledger.aclose()
 
@@ -246,6 +252,7 @@ class BulkRun:
             return 0
         known = await self.known()
         if known is None:
+            encoding = self.options.encoding or (await self._fed_before()).get("encoding")
             base = None if self.options.base is None else Path(self.options.base)
             template = NameTemplate(self.options.name, self._client.spec.name)
             known = await add_all(
@@ -258,10 +265,11 @@ class BulkRun:
                 preflight=self._client.preflight,
                 staging=self._client.has_staging,
                 priced=self.run.settings.budget is not None and not self.run.settings.default_cost,
+                encoding=encoding,
             )
             digest = await in_thread(digest_of, self._jobs)
             if digest:
-                about = {"digest": digest, "rows": known}
+                about = {"digest": digest, "rows": known, "encoding": encoding}
                 await self.ledger.remember(self.run.settings.account, f"manifest:{self.run.id}", about)
         self._fed.set()
         return known
@@ -273,9 +281,17 @@ class BulkRun:
         digest = await in_thread(digest_of, self._jobs) if self._jobs is not None else ""
         if not digest:
             return None
-        name = f"manifest:{self.run.id}"
-        kept = await self.ledger.recall(self.run.settings.account, name, younger_than=math.inf)
-        return int(kept["rows"]) if kept is not None and kept.get("digest") == digest else None
+        kept = await self._fed_before()
+        if self.options.encoding not in (None, kept.get("encoding")):
+            return None  # the same bytes may say something else
+        return int(kept["rows"]) if kept.get("digest") == digest else None
+
+    async def _fed_before(self) -> Mapping[str, Any]:
+        """What is known of the manifest that was fed last."""
+        assert self.ledger is not None
+        assert self.run is not None
+        name, account = f"manifest:{self.run.id}", self.run.settings.account
+        return await self.ledger.recall(account, name, younger_than=math.inf) or {}
 
     # -- outcomes
 
@@ -283,6 +299,8 @@ class BulkRun:
         """Feed, run, and give every job's outcome as it comes; those of an earlier process first."""
         assert self.ledger is not None
         assert self.run is not None
+        self._at_work = AtWork(self.ledger, self.run.id)
+        await self._at_work.begin()
         await self.feed()
         async for outcome in self._ended(earlier=True):
             yield outcome
@@ -314,6 +332,8 @@ class BulkRun:
             getting.cancel()
         with contextlib.suppress(AvatarKitError):
             await running
+        if self._at_work is not None:
+            await self._at_work.end()
         if self._sink is None:
             await sink.aclose()
 

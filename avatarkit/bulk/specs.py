@@ -51,6 +51,36 @@ class Row:
     twin: bool = False
 
 
+@attrs.define(eq=False)
+class PlainRow:
+    """A row whose request is nothing but text, as most are: the request is made only when somebody asks for it.
+
+    Attributes:
+        values: the request's fields that were given; none is empty.
+
+    The others are as in :class:`Row`.
+
+    """
+
+    key: str
+    values: dict[str, str]
+    columns: Mapping[str, str]
+    line: int
+    twin: bool = False
+    _request: VideoRequest | None = None
+
+    @property
+    def request(self) -> VideoRequest:
+        """What is to be made."""
+        if self._request is None:
+            self._request = VideoRequest(**self.values)  # type: ignore[arg-type]
+        return self._request
+
+    def row(self) -> Row:
+        """The same as a :class:`Row`."""
+        return Row(key=self.key, request=self.request, columns=self.columns, line=self.line, twin=self.twin)
+
+
 @attrs.frozen(kw_only=True)
 class Mistake:
     """One thing wrong with a manifest.
@@ -71,7 +101,7 @@ class Mistake:
         return f"{where}, {self.column}: {self.message}" if self.column else f"{where}: {self.message}"
 
 
-def spec_of(row: Row, *, with_line: bool = False) -> bytes:
+def spec_of(row: Row | PlainRow, *, with_line: bool = False) -> bytes:
     """*row* as JSON. Equal rows give equal bytes.
 
     The line is left out unless *with_line*: it changes with every row that is put before it, and a row that only moved
@@ -81,7 +111,8 @@ def spec_of(row: Row, *, with_line: bool = False) -> bytes:
         InvalidRequest: material is no path or URL, or a value is no plain data.
 
     """
-    document: dict[str, Any] = {"v": VERSION, "key": row.key, "request": request_to_json(row.request)}
+    request = row.values if isinstance(row, PlainRow) else request_to_json(row.request)
+    document: dict[str, Any] = {"v": VERSION, "key": row.key, "request": request}
     if row.columns:
         document["columns"] = dict(row.columns)
     if with_line:
@@ -99,7 +130,16 @@ def row_of(spec: bytes) -> Row:
 
     """
     try:
-        document = orjson.loads(spec)
+        return row_from(orjson.loads(spec))
+    except ValueError as error:
+        if isinstance(error, InvalidRequest):
+            raise
+        raise InvalidRequest("spec: it cannot be read (no JSON)") from None
+
+
+def row_from(document: Any) -> Row:
+    """The row in what :func:`spec_of` wrote, read as JSON. Raises InvalidRequest: it is none of ours."""
+    try:
         if document["v"] != VERSION:
             raise InvalidRequest(f"spec: version {document['v']!r} found, {VERSION} allowed")
         return Row(
@@ -120,7 +160,12 @@ def content_key(request: VideoRequest) -> str:
 
     A file counts by its name, not by its content. Raises InvalidRequest as :func:`spec_of`.
     """
-    return hashlib.sha256(_dumped(request_to_json(request))).hexdigest()[:_KEY_DIGITS]
+    return values_key(request_to_json(request))
+
+
+def values_key(values: Mapping[str, Any]) -> str:
+    """The :func:`content_key` of the request that has *values* as JSON."""
+    return hashlib.sha256(_dumped(values)).hexdigest()[:_KEY_DIGITS]
 
 
 def request_to_json(request: VideoRequest) -> dict[str, Any]:

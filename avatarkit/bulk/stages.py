@@ -17,9 +17,9 @@ import attrs
 
 from avatarkit.bulk.gate import LedgerGate, NotNow, error_facts, surely
 from avatarkit.bulk.ledger import Ledger
-from avatarkit.bulk.planning import Planner, part_keys, row_bytes
+from avatarkit.bulk.planning import Planner, part_keys, row_in
 from avatarkit.bulk.records import Job, JobState, Look, Opened, Run, RunState
-from avatarkit.bulk.specs import Row, row_of
+from avatarkit.bulk.specs import Row
 from avatarkit.errors import (
     AuthenticationError,
     AvatarKitError,
@@ -139,6 +139,10 @@ class Stages:
     missing: dict[tuple[str, int], float] = attrs.field(factory=dict)
     refused_since: float | None = None
     troubled: dict[str, float] = attrs.field(factory=dict)
+    _out: str = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._out = os.path.abspath(self.run.settings.out)  # noqa: PTH100 - of an URL too, which is not used then
 
     # -- submit
 
@@ -153,7 +157,7 @@ class Stages:
             parts = await self.ledger.parts_of(job.run, job.key) if needs else {}
             if await self._renewed(job.run, parts):
                 return Result(Done.MOVED)
-            ready = self.planner.ready(job, None if job.part else row_of(row_bytes(job.spec)).request, parts)
+            ready = self.planner.ready(job, None if job.part else row_in(job.spec).request, parts)
             step, name = self.planner.name(job, ready.step, job.attempt + 1, born=self.run.created)
             if self._repeats(job, step):
                 # Should the first request be carried out after all, the vendor refuses this one.
@@ -360,7 +364,7 @@ class Stages:
             if task.kind in (Kind.AVATAR, Kind.VOICE):
                 result: Mapping[str, Any] = {"id": artifact.id, "kind": task.kind.value}
             else:
-                row = row_of(row_bytes(job.spec))
+                row = row_in(job.spec)
                 result = self._located(await self.sink.put(artifact, job, row))
         except TaskFailed as failed:
             await self.ledger.fail(job.run, job.key, job.attempt, error=error_facts(failed))
@@ -385,4 +389,4 @@ class Stages:
         name = result.get("file")
         if result.get("location") or not name:
             return result
-        return {**result, "location": os.path.join(os.path.abspath(self.run.settings.out), name)}  # noqa: PTH100, PTH118
+        return {**result, "location": os.path.join(self._out, name)}  # noqa: PTH118

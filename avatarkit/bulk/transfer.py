@@ -9,6 +9,7 @@ import attrs
 
 from avatarkit.bulk import moves_transfer
 from avatarkit.bulk.moves_store import MovesLedger
+from avatarkit.bulk.worktime import keep_work_time, work_time
 from avatarkit.errors import ConfigurationError
 
 _TIES = 1000  # pairs of each sort in one transaction
@@ -28,7 +29,8 @@ async def move_run(source: MovesLedger, target: MovesLedger, run: str) -> Moved:
     Nobody may be working on the run. From the first step on it does not submit in *source* any more, and cannot be
     opened there again, so that no job can be paid for in both; in *target* it appears when it is whole, all at once.
     When this is cut off, do it again: it goes on. Submissions whose outcome is not known are reconciled in *target*.
-    What an account's uploads are called, and limits that *target* does not have, go with it; other runs stay.
+    What an account's uploads are called, when the run was worked on, and limits that *target* does not have, go with
+    it; other runs stay.
 
     Raises:
         ConfigurationError: there is no such run, it was moved elsewhere, or *target* has another one of that name;
@@ -62,6 +64,8 @@ async def _copy(source: MovesLedger, target: MovesLedger, run: str, parcel: move
     for start in range(0, max(len(needs), len(broken)), _TIES):
         some = slice(start, start + _TIES)
         await target.change(partial(moves_transfer.tie, run, needs[some], broken[some]))
+    if (work := await work_time(source, run)).known:
+        await keep_work_time(target, run, work)
     kept = await source.read(partial(moves_transfer.uploads, parcel.account))
     await target.change(partial(moves_transfer.keep_uploads, parcel.account, kept))
     wanted = await source.read(partial(moves_transfer.size, run))

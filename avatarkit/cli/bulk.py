@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from avatarkit.cli import bulk_resolve, bulk_run, bulk_show, bulk_worker
+from avatarkit.cli import bulk_adopt, bulk_move, bulk_resolve, bulk_run, bulk_show, bulk_worker
 from avatarkit.cli.invocation import command
 
 
@@ -19,9 +19,10 @@ def register(app: typer.Typer) -> None:
     command(group, "status")(bulk_show.status)
     command(group, "report")(bulk_show.report)
     command(group, "doubts")(bulk_show.doubts)
-    command(group, "adopt")(bulk_resolve.adopt)
+    command(group, "adopt")(bulk_adopt.adopt)
     command(group, "resend")(bulk_resolve.resend)
     command(group, "abandon")(bulk_resolve.abandon)
     command(group, "cancel")(bulk_resolve.cancel)
     command(group, "export")(bulk_show.export)
+    command(group, "move")(bulk_move.move)
     app.add_typer(group, name="bulk")

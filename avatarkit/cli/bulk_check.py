@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ from avatarkit.generation import all_capabilities
 from avatarkit.transport.clock import in_thread
 
 
-async def check(manifest: Path, settings: RunSettings, *, most_running: int | None) -> CheckReport:
-    """Look at every row of *manifest*. Sends nothing, needs no credentials.
+async def check(
+    manifest: Path, settings: RunSettings, *, most_running: int | None, encoding: str | None = None
+) -> CheckReport:
+    """Look at every row of *manifest*, whose text has this *encoding*. Sends nothing, needs no credentials.
 
     Raises:
         ConfigurationError: the manifest cannot be read, the provider is not known, the template is wrong.
@@ -36,22 +38,44 @@ async def check(manifest: Path, settings: RunSettings, *, most_running: int | No
     """
     provider = settings.provider
     template = NameTemplate(settings.name, provider)
-    rows = read_manifest(manifest, capabilities=Planner(provider).capabilities)
+    rows = read_manifest(manifest, capabilities=Planner(provider).capabilities, encoding=encoding)
     return await check_rows(
         rows, provider=provider, others=all_capabilities(), most_running=most_running, name=template
     )
 
 
-def is_known(journal: str, manifest: Path, earlier: Run) -> Callable[[], Coroutine[Any, Any, bool]]:
+def settled_encoding(
+    given: str | None, journal: str, earlier: Run | None
+) -> Callable[[], Coroutine[Any, Any, str | None]]:
+    """Asks for the encoding that was given, or else the one that the run was fed with."""
+
+    async def main() -> str | None:
+        if given is not None:
+            # With a mark at its beginning or without, UTF-8 is UTF-8.
+            return "utf-8-sig" if given.lower().replace("_", "-") in ("utf-8", "utf8") else given
+        return None if earlier is None else (await _fed_before(journal, earlier)).get("encoding")
+
+    return main
+
+
+def is_known(
+    journal: str, manifest: Path, earlier: Run, encoding: str | None
+) -> Callable[[], Coroutine[Any, Any, bool]]:
     """Asks whether the journal has the rows of *manifest* as it is now, so that they need not be checked again."""
 
     async def main() -> bool:
-        async with looked_into(journal) as ledger:
-            name, account = f"manifest:{earlier.id}", earlier.settings.account
-            kept = await ledger.recall(account, name, younger_than=math.inf)
-        return kept is not None and kept.get("digest") == await in_thread(digest_of, manifest)
+        kept = await _fed_before(journal, earlier)
+        same = encoding in (None, kept.get("encoding"))
+        return same and kept.get("digest") == await in_thread(digest_of, manifest)
 
     return main
+
+
+async def _fed_before(journal: str, earlier: Run) -> Mapping[str, Any]:
+    """What the journal knows of the manifest that was fed last."""
+    async with looked_into(journal) as ledger:
+        name, account = f"manifest:{earlier.id}", earlier.settings.account
+        return await ledger.recall(account, name, younger_than=math.inf) or {}
 
 
 def document(found: CheckReport) -> dict[str, Any]:

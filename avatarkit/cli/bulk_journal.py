@@ -125,6 +125,14 @@ async def found(ledger: Ledger, run: str, keys: Iterable[str]) -> list[Job]:
     return jobs
 
 
+def check_address(dsn: str) -> None:
+    """Raise InvalidRequest unless *dsn* is a PostgreSQL address."""
+    if not is_address(dsn):
+        raise InvalidRequest(
+            "--dsn: a PostgreSQL address is needed, like postgresql://user:password@host/database"
+        )
+
+
 def shown(journal: str) -> str:
     """*journal* for people: an address without its password."""
     return clean(journal) if not is_address(journal) else _without_password(journal)

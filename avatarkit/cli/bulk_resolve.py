@@ -1,4 +1,4 @@
-"""``avatarkit bulk adopt``, ``resend``, ``abandon`` and ``cancel``: the user's word about single jobs.
+"""``avatarkit bulk resend``, ``abandon`` and ``cancel``: the user's word about single jobs.
 
 They send nothing: what they decide is done when the run is started again.
 """
@@ -9,7 +9,6 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
-import orjson
 import typer
 
 from avatarkit.bulk.ledger import Ledger
@@ -19,98 +18,12 @@ from avatarkit.cli.bulk_journal import Journal, RunName, command_line, every, fo
 from avatarkit.cli.failures import Exit
 from avatarkit.cli.invocation import Invocation
 from avatarkit.cli.running import run as run_loop
-from avatarkit.errors import InvalidHandle, InvalidRequest
-from avatarkit.models import Kind
-from avatarkit.protocol.handle import Handle, from_token, to_token
-from avatarkit.protocol.step_json import step_from_json
+from avatarkit.errors import InvalidRequest
 
 Keys = Annotated[list[str] | None, typer.Argument(metavar="KEY…", help="Keys of jobs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 _AT_ONCE = 500
-_LONGEST_ID = 200
-
-
-def adopt(
-    invocation: Invocation,
-    *,
-    journal: Journal,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The job.")],
-    task: Annotated[
-        str, typer.Argument(metavar="TASK_ID|TOKEN", help="The task, as the provider's console names it.")
-    ],
-    run: RunName = None,
-) -> None:
-    """Say which task a submission in doubt has made; the run then waits for it and fetches its video."""
-
-    async def main() -> tuple[Run, str]:
-        async with opened_ledger(journal) as ledger:
-            each = await the_run(ledger, run)
-            (job,) = await found(ledger, each.id, [key])
-            handle = _handle(each, job, task)
-            await _check_free(ledger, each.id, job, handle.task_id)
-            token, now = to_token(handle), await ledger.now()
-            if job.state not in (JobState.HELD, JobState.INTENT) or not await ledger.adopt(
-                each.id, job.key, job.attempt, task_id=handle.task_id, token=token, look_at=now
-            ):
-                raise InvalidRequest(
-                    f"{key}: {job.state.value} found, a job that is held or in doubt allowed"
-                )
-            return each, token
-
-    each, token = run_loop(invocation, main)
-    if invocation.json:
-        output.write_json({"key": key, "state": JobState.RUNNING.value, "token": token})
-    else:
-        output.line(f"{key} is running, token {token}")
-        _go_on(invocation, journal, each)
-
-
-def _handle(run: Run, job: Job, given: str) -> Handle:
-    """The handle of the task that was named.
-
-    Raises:
-        InvalidHandle: it is no task of this run's account, or of another kind.
-
-    """
-    kind, settings = _kind(job), run.settings
-    text = given.strip()
-    if text.startswith("avk1."):
-        handle = from_token(text)
-        if (handle.provider, handle.account) != (settings.provider, settings.account):
-            raise InvalidHandle("this token belongs to another provider or account than the run")
-        if handle.kind is not kind:
-            raise InvalidHandle(f"this token is of a task that makes {handle.kind}, the job needs {kind}")
-        return handle
-    if not text.isprintable() or not 1 <= len(text) <= _LONGEST_ID or any(map(str.isspace, text)):
-        raise InvalidHandle("this is no task id", hint="Copy it from the provider's console.")
-    sent = job.ticket.sent_at if job.ticket is not None else job.created
-    return Handle(
-        provider=settings.provider,
-        account=settings.account,
-        kind=kind,
-        task_id=text,
-        born=sent,
-        marker=job.marker,
-    )
-
-
-def _kind(job: Job) -> Kind:
-    if not job.part:
-        return Kind.VIDEO
-    step = step_from_json(orjson.loads(job.spec)["step"])
-    if not isinstance(step.makes, Kind):
-        raise InvalidRequest(
-            f"{job.key}: {step.operation} makes no task that could be adopted", hint="Resend it."
-        )
-    return step.makes
-
-
-async def _check_free(ledger: Ledger, run: str, mine: Job, task_id: str) -> None:
-    """One task is one job's: two that wait for it would hide that one of them was never made."""
-    async for job in every(ledger, run):
-        if job.task_id == task_id and job.key != mine.key:
-            raise InvalidRequest(f"the task {task_id} is the job {job.key!r}'s already")
 
 
 def resend(

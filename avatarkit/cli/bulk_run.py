@@ -23,7 +23,16 @@ from avatarkit.cli.bulk_tell import exit_of, outcome_document, outcome_line, sum
 from avatarkit.cli.bulk_wanted import Wanted, journal_beside, options_of, settled
 from avatarkit.cli.failures import Exit
 from avatarkit.cli.invocation import Invocation, Ledger
-from avatarkit.cli.options import BaseUrl, Budget, DefaultCost, FileNames, MaxFailures, Retries, Sidecar
+from avatarkit.cli.options import (
+    BaseUrl,
+    Budget,
+    DefaultCost,
+    Encoding,
+    FileNames,
+    MaxFailures,
+    Retries,
+    Sidecar,
+)
 from avatarkit.cli.running import opened, run
 from avatarkit.errors import InvalidRequest
 from avatarkit.events import Event, SubmissionSettled
@@ -71,6 +80,7 @@ def bulk_run(
         typer.Option("--staging", metavar="URL", help="Where files go for providers that take only URLs."),
     ] = None,
     base_url: BaseUrl = None,
+    encoding: Encoding = None,
     run_name: Annotated[
         str, typer.Option("--run", metavar="NAME", help="The run's name, for several in one journal.")
     ] = MAIN,
@@ -86,14 +96,19 @@ def bulk_run(
         "sidecar": sidecar, "retries": retries, "max_failures": max_failures,
     }  # fmt: skip
     earlier = run(invocation, lambda: _earlier(place, run_name)) if exists(place) else None
+    encoding = run(invocation, bulk_check.settled_encoding(encoding, place, earlier))
     wanted = Wanted(
         manifest=manifest, journal=place, run=run_name, settings=settled(given, manifest, earlier),
         submits=submits, downloads=downloads, max_running=max_running, staging=staging, base_url=base_url,
-        earlier=earlier,
+        encoding=encoding, earlier=earlier,
     )  # fmt: skip
     invocation.lines = True
-    if dry_run or earlier is None or not run(invocation, bulk_check.is_known(place, manifest, earlier)):
-        found = run(invocation, lambda: bulk_check.check(manifest, wanted.settings, most_running=max_running))
+    if (
+        dry_run
+        or earlier is None
+        or not run(invocation, bulk_check.is_known(place, manifest, earlier, encoding))
+    ):
+        found = run(invocation, lambda: _checked(wanted))
         bulk_check.refuse(invocation, manifest, found)
         for text in bulk_check.plan_lines(found, wanted.settings):
             output.note(invocation, text)
@@ -106,6 +121,12 @@ def bulk_run(
     code = run(invocation, lambda: Going(invocation, wanted).go())
     if code is not Exit.OK:
         raise typer.Exit(code)
+
+
+async def _checked(wanted: Wanted) -> CheckReport:
+    return await bulk_check.check(
+        wanted.manifest, wanted.settings, most_running=wanted.max_running, encoding=wanted.encoding
+    )
 
 
 async def _earlier(journal: str, name: str) -> Run | None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from avatarkit.bulk.ledger import Ledger
+from avatarkit.bulk.outcomes import Form
 from avatarkit.bulk.outcomes import export as export_jobs
 from avatarkit.bulk.progress import Progress, measure, money_text, seconds_text
 from avatarkit.bulk.records import Job, JobState, Run
@@ -66,7 +67,7 @@ def _facts(journal: str, run: Run, seen: Progress) -> None:
             ("provider", settings.provider),
             ("manifest", settings.manifest),
             ("out", settings.out),
-            ("state", f"{seen.state.value}{': ' if seen.reason else ''}{clean(seen.reason)}"),
+            ("state", clean(seen.standing)),
             ("videos", ", ".join([f"{seen.done:,} of {seen.total:,} done", *counts])),
             ("money", f"{money_text(seen.spent)}{budget} {seen.unit}{aside}"),
             (
@@ -158,20 +159,25 @@ def export(
     *,
     journal: Journal,
     output_to: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, .csv or .jsonl.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write: .csv, .tsv or .jsonl.")
     ],
+    form: Annotated[
+        Form | None, typer.Option("--format", help="Of the file; else its ending says it.")
+    ] = None,
     state: Annotated[
         list[JobState] | None, typer.Option("--state", help="Only jobs in this state; may be repeated.")
     ] = None,
     run: RunName = None,
     force: Force = False,
 ) -> None:
-    """Write what became of every job, as CSV for spreadsheets or as JSON lines."""
+    """Write what became of every job, as CSV or TSV for spreadsheets, or as JSON lines."""
 
     async def main() -> int:
         async with looked_into(journal) as ledger:
             name = (await the_run(ledger, run)).id
-            return await export_jobs(ledger, name, output_to, states=tuple(state or ()), overwrite=force)
+            return await export_jobs(
+                ledger, name, output_to, form=form, states=tuple(state or ()), overwrite=force
+            )
 
     count = run_loop(invocation, main)
     if invocation.json:

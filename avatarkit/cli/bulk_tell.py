@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from avatarkit import errors
-from avatarkit.bulk.progress import Progress, money_text, seconds_text
+from avatarkit.bulk.progress import Phase, Progress, money_text, seconds_text
 from avatarkit.bulk.records import Counts, Job, JobState, Run, RunState
 from avatarkit.bulk.run import JobOutcome
 from avatarkit.cli.failures import Exit, clean, exit_code
@@ -49,7 +49,7 @@ def _why(error: Mapping[str, Any]) -> str:
 def summary(run: Run, seen: Progress, journal: str) -> dict[str, Any]:
     """Where a run is, as plain data: the last line of ``bulk run --json``, and ``bulk status --json``."""
     told = attrs.asdict(seen)
-    told |= {"state": seen.state.value, "share": round(seen.share, 4)}
+    told |= {"state": told.pop("phase").value, "share": round(seen.share, 4)}
     return {"type": "summary", **told, "out": run.settings.out, "journal": journal}
 
 
@@ -62,8 +62,10 @@ def summary_lines(told: Mapping[str, Any]) -> list[str]:
     rest += [f"{told['left']:,} left"] if told["left"] else []
     first += f"; {', '.join(rest)}" if rest else ""
     lines = [first, f"{money_text(told['spent'])} {told['unit']} in {seconds_text(told['elapsed'])}"]
-    if told["state"] != RunState.ACTIVE.value:
-        lines.append(f"the run {told['state']}: {clean(told['reason'])}")
+    if told["state"] == Phase.STOPPED:
+        lines.append(f"the run stopped: {clean(told['reason'])}")
+    elif told["state"] == Phase.CANCELLED:
+        lines.append(f"the run was cancelled: {clean(told['reason'])}")
     if told["running"]:
         lines.append(f"{told['running']:,} run on at the provider; the next start fetches them")
     return lines + advice(told)

@@ -29,6 +29,7 @@ class Wanted:
     max_running: int | None = None
     staging: str | None = None
     base_url: str | None = None
+    encoding: str | None = None
     earlier: Run | None = None
 
     @property
@@ -87,4 +88,5 @@ def options_of(wanted: Wanted) -> BulkOptions:
         submits=wanted.submits,
         downloads=wanted.downloads,
         run=wanted.run,
+        encoding=wanted.encoding,
     )

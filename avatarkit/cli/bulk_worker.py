@@ -16,18 +16,28 @@ import typer
 from avatarkit import providers
 from avatarkit.bulk.fleet import FleetOptions, open_engine
 from avatarkit.bulk.fleet_worker import FleetWorker, set_rate
-from avatarkit.bulk.journal import is_address, open_ledger
+from avatarkit.bulk.journal import open_ledger
 from avatarkit.bulk.ledger import Ledger as RunLedger
 from avatarkit.bulk.progress import measure
 from avatarkit.bulk.records import Run
 from avatarkit.bulk.run import BulkRun
+from avatarkit.bulk.worktime import AtWork
 from avatarkit.cli import bulk_check, output
-from avatarkit.cli.bulk_journal import MAIN, shown, the_run
+from avatarkit.cli.bulk_journal import MAIN, check_address, shown, the_run
 from avatarkit.cli.bulk_tell import exit_of, summary, summary_lines
 from avatarkit.cli.bulk_wanted import Wanted, options_of, settled
 from avatarkit.cli.failures import Exit
 from avatarkit.cli.invocation import Invocation, Ledger
-from avatarkit.cli.options import BaseUrl, Budget, DefaultCost, FileNames, MaxFailures, Retries, Sidecar
+from avatarkit.cli.options import (
+    BaseUrl,
+    Budget,
+    DefaultCost,
+    Encoding,
+    FileNames,
+    MaxFailures,
+    Retries,
+    Sidecar,
+)
 from avatarkit.cli.running import opened, run
 from avatarkit.errors import InvalidRequest
 from avatarkit.events import Event
@@ -84,6 +94,7 @@ def feed(
         typer.Option("--staging", metavar="URL", help="Where files go for providers that take only URLs."),
     ] = None,
     base_url: BaseUrl = None,
+    encoding: Encoding = None,
     run_name: Annotated[str, typer.Option("--run", metavar="NAME", help="The run's name.")] = MAIN,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
@@ -94,13 +105,18 @@ def feed(
         "provider": provider, "out": out, "name": name, "budget": budget, "default_cost": default_cost,
         "sidecar": sidecar, "retries": retries, "max_failures": max_failures,
     }  # fmt: skip
-    _check_address(dsn)
+    check_address(dsn)
     earlier = run(invocation, lambda: _earlier(dsn, run_name))
+    encoding = run(invocation, bulk_check.settled_encoding(encoding, dsn, earlier))
     wanted = Wanted(
         manifest=manifest, journal=dsn, run=run_name, settings=settled(given, manifest, earlier),
-        max_running=max_running, staging=staging, base_url=base_url, earlier=earlier,
+        max_running=max_running, staging=staging, base_url=base_url,
+        encoding=encoding, earlier=earlier,
     )  # fmt: skip
-    found = run(invocation, lambda: bulk_check.check(manifest, wanted.settings, most_running=max_running))
+    found = run(
+        invocation,
+        lambda: bulk_check.check(manifest, wanted.settings, most_running=max_running, encoding=encoding),
+    )
     bulk_check.refuse(invocation, manifest, found)
     for text in bulk_check.plan_lines(found, wanted.settings):
         output.note(invocation, text)
@@ -178,7 +194,7 @@ def worker(
     """
     options = FleetOptions(submits=submits, downloads=downloads, until_done=until_done)
     invocation.lines = True
-    _check_address(dsn)
+    check_address(dsn)
     if not invocation.debug:
         for each in ("pgqueuer", "procrastinate", "psycopg.pool"):  # what matters of theirs is said by us
             logging.getLogger(each).setLevel(logging.CRITICAL)
@@ -197,7 +213,8 @@ def worker(
                 await ledger.set_limits(client.account_id, most_running=max_running)
             pace = "" if rate is None else f", at most {rate:g} requests a second over all workers"
             output.note(invocation, f"working on the run {found.id} in {shown(dsn)} with {engine}{pace}")
-            await _carried(invocation, FleetWorker(client, ledger, found, carrying, options))
+            async with AtWork(ledger, found.id):
+                await _carried(invocation, FleetWorker(client, ledger, found, carrying, options))
             return await _summed_up(invocation, ledger, found.id, dsn, over=until_done)
 
     code = run(invocation, main)
@@ -237,13 +254,6 @@ async def _summed_up(invocation: Invocation, ledger: RunLedger, name: str, dsn: 
 
 
 # -- what both open
-
-
-def _check_address(dsn: str) -> None:
-    if not is_address(dsn):
-        raise InvalidRequest(
-            "--dsn: a PostgreSQL address is needed, like postgresql://user:password@host/database"
-        )
 
 
 @asynccontextmanager

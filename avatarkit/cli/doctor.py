@@ -15,7 +15,7 @@ import typer
 
 from avatarkit import __version__, errors, providers
 from avatarkit.cli import output
-from avatarkit.cli.extras import draws_chinese, install
+from avatarkit.cli.extras import EXTRAS, FONT, draws_chinese, install
 from avatarkit.cli.failures import clean
 from avatarkit.cli.invocation import Invocation, command
 from avatarkit.cli.listing import counters
@@ -25,11 +25,6 @@ from avatarkit.settings import CallOptions
 from avatarkit.transport.session import Network
 
 _BASE = ("aiohttp", "attrs", "cattrs", "anyio", "orjson")
-_EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
-    "cli": (("typer", "rich"), "the command line"),
-    "studio": (("av", "numpy", "pillow", "espeakng-loader"), "talking avatars from the sandbox"),
-    "media": (("av", "pillow"), "looking into files before they are sent"),
-}
 _PATIENCE = CallOptions(timeout=20.0, retries=1)
 
 
@@ -57,7 +52,7 @@ def doctor(
         "avatarkit": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
-        "packages": {name: version(name) for name in sorted({*_BASE, *_names_of_extras()})},
+        "packages": {name: version(name) for name in sorted({*_BASE, *_of_extras()})},
         "extras": _extras(),
         "tls": _tls(checkup.problems),
     }
@@ -79,17 +74,17 @@ def version(name: str) -> str | None:
         return None
 
 
-def _names_of_extras() -> set[str]:
-    return {name for names, _ in _EXTRAS.values() for name in names}
+def _of_extras() -> set[str]:
+    return {name for extra in EXTRAS.values() for name in extra.packages} - {FONT}
 
 
 def _extras() -> dict[str, Any]:
     told = {}
-    for extra, (names, purpose) in _EXTRAS.items():
-        lacking = [name for name in names if version(name) is None]
-        if extra == "studio" and not draws_chinese():
-            lacking.append("pylopdf-fonts-zh-cn")
-        told[extra] = {"for": purpose, "missing": lacking, "ok": not lacking}
+    for name, extra in EXTRAS.items():
+        lacking = [each for each in extra.packages if each != FONT and version(each) is None]
+        if FONT in extra.packages and not draws_chinese():
+            lacking.append(FONT)
+        told[name] = {"for": extra.purpose, "missing": lacking, "ok": not lacking}
     return told
 
 

@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
+
+import attrs
 
 from avatarkit import studio
 
-_FONT = "pylopdf-fonts-zh-cn"
+FONT = "pylopdf-fonts-zh-cn"
+"""A font with Chinese characters; the system's own does as well."""
 _HANZI = "汉"
+
+
+@attrs.frozen
+class Extra:
+    """An extra of the package: what it installs, and what for."""
+
+    packages: tuple[str, ...]
+    purpose: str
+
+
+_POSTGRES = ("psycopg",)
+EXTRAS: Mapping[str, Extra] = {
+    "cli": Extra(("typer", "rich"), "the command line"),
+    "studio": Extra(("av", "numpy", "pillow", "espeakng-loader", FONT), "talking avatars from the sandbox"),
+    "media": Extra(("av",), "looking into files before they are sent"),
+    "storage": Extra(("obstore",), "object stores, for staging and for results"),
+    "postgres": Extra(_POSTGRES, "journals that several machines share"),
+    "pgqueuer": Extra((*_POSTGRES, "pgqueuer"), "bulk runs on many machines, by PgQueuer"),
+    "procrastinate": Extra((*_POSTGRES, "procrastinate"), "the same, by Procrastinate"),
+    "parquet": Extra(("pyarrow",), "Parquet manifests of bulk runs"),
+}
+"""The extras of pyproject.toml, but for those that only gather others."""
 
 
 def install(extra: str) -> str:
@@ -17,7 +43,7 @@ def install(extra: str) -> str:
 
 def studio_lacks() -> list[str]:
     """Packages that talking avatars with English and Chinese subtitles need and that are not here."""
-    return [*studio.missing(), *([] if draws_chinese() else [_FONT])]
+    return [*studio.missing(), *([] if draws_chinese() else [FONT])]
 
 
 def draws_chinese() -> bool:
@@ -25,7 +51,7 @@ def draws_chinese() -> bool:
     try:
         from avatarkit.studio import fonts
     except ImportError:  # without Pillow the system's fonts cannot be looked into
-        return importlib.util.find_spec(_FONT.replace("-", "_")) is not None
+        return importlib.util.find_spec(FONT.replace("-", "_")) is not None
     return fonts.has_glyph(fonts.font_for(_HANZI, 16), _HANZI)
 
 
@@ -35,6 +61,6 @@ def studio_remark() -> str:
     if not lacking:
         return ""
     named = f"(missing: {', '.join(lacking)})"
-    if lacking == [_FONT]:
+    if lacking == [FONT]:
         return f"Chinese subtitles will lack their characters {named}. For the font: {install('studio')}"
     return f"results are plain test pictures {named}. For talking avatars: {install('studio')}"

@@ -129,6 +129,10 @@ def settle(problems: list[str]) -> None:
         raise InvalidRequest(problems)
 
 
+Encoding = Annotated[
+    str | None,
+    typer.Option("--encoding", metavar="NAME", help="Of a CSV, e.g. gb18030, where it cannot be told."),
+]
 # What a bulk run is told once, wherever it is begun.
 FileNames = Annotated[
     str | None, typer.Option("--name", metavar="TEMPLATE", help="Names of files, e.g. {team}/{key}.")

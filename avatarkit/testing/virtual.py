@@ -39,6 +39,9 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[Any]:
         """Ready sockets, or none after the clock jumped by *timeout*."""
+        sockets = len(self.get_map()) > 1  # the loop's own wake-up pipe is one
+        if timeout == 0 and not sockets:
+            return []  # what a thread had to say is among what is ready
         if timeout is not None and timeout != 0 and self.loop.jobs:
             return super().select(0.05)
         events = super().select(0)
@@ -46,9 +49,7 @@ class _JumpingSelector(selectors.DefaultSelector):
             return events
         if timeout is None:
             return super().select(None)
-        if (
-            len(self.get_map()) > 1
-        ):  # the loop's own wake-up pipe is one; only sockets can still be on their way
+        if sockets:  # only they can still be on their way
             events = super().select(_GRACE)
         if not events and not self.loop.jobs:
             before = self.loop.time()

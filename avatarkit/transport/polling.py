@@ -258,7 +258,7 @@ class PollHub:
             self._reschedule(record)
             return
         record.refusals = 0
-        self.settle(record, snapshot)
+        self.settle(record, snapshot, self._clock.monotonic())
         if record.scheduled:
             self._reschedule(record)
 
@@ -328,13 +328,13 @@ class PollHub:
         else:
             self._agenda.put_off(record, delay)
 
-    def settle(self, record: Watched, snapshot: Snapshot) -> bool:
-        """Take note of what a look showed; whether the task has ended."""
+    def settle(self, record: Watched, snapshot: Snapshot, now: float) -> bool:
+        """Take note of what a look showed at *now*; whether the task has ended."""
         before, status = record.snapshot, snapshot.status
         if before is not None and before.status.terminal:
             return True
         record.looks += 1
-        age = self._clock.monotonic() - record.born
+        age = now - record.born
         terminal = status.terminal
         if not terminal and snapshot.reason is FailureReason.NO_RESULT:
             record.empty += 1

@@ -282,7 +282,7 @@ class Rounds:
             record = missing.pop(task_id, None)
             if record is None:
                 continue
-            if hub.settle(record, snapshot):
+            if hub.settle(record, snapshot, now):
                 self._forget(record)
             elif now >= self._fresh_until.get(task_id, math.inf):
                 self._plan(record, hub.delay(record), now)

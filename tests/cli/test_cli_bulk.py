@@ -63,6 +63,45 @@ def test_again_submits_nothing(run: Run, box: Box, tmp_path: Path) -> None:
     assert len(box.sandbox.tasks()) == 2
 
 
+def western(box: Box, folder: Path, count: int) -> Path:
+    """A CSV in Windows-1251, which nobody can tell from other Western encodings."""
+    path = manifest(box, folder, count, text="Доброе утро {}")
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp1251"))
+    return path
+
+
+def test_a_manifest_in_an_encoding_that_cannot_be_told(run: Run, box: Box, tmp_path: Path) -> None:
+    """``--encoding`` says it, for the check and for the run; it is remembered, and another one is another content."""
+    path = western(box, tmp_path, 2)
+    told = run(*begin(path))
+    assert told.code == 2
+    assert "encoding cannot be told" in told.err
+    assert "--encoding" in told.err
+    assert run(*begin(path, "--encoding", "cp1251", "--dry-run")).code == 0
+    assert run(*begin(path, "--encoding", "cp1251")).code == 0
+    assert sorted(task["body"]["text"] for task in box.sandbox.seen.tasks) == [
+        "Доброе утро 0",
+        "Доброе утро 1",
+    ]
+    western(box, tmp_path, 3)
+    assert run("bulk", "run", str(path)).code == 0
+    assert len(box.sandbox.tasks()) == 3
+    changed = run("bulk", "run", str(path), "--encoding", "koi8-r")
+    assert changed.code == 2
+    assert "another content" in changed.err
+    assert len(box.sandbox.tasks()) == 3
+
+
+def test_a_wrong_encoding(run: Run, box: Box, tmp_path: Path) -> None:
+    """A name that is none is wrong usage; UTF-8 may be said of a file with its mark."""
+    path = manifest(box, tmp_path, 1)
+    ran = run(*begin(path, "--encoding", "klingon"))
+    assert ran.code == 2
+    assert "no text encoding 'klingon'" in ran.err
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert run(*begin(path, "--encoding", "UTF-8")).code == 0
+
+
 def test_rows_that_were_added_later(run: Run, box: Box, tmp_path: Path) -> None:
     """A manifest that has grown gets its new rows made, the old ones stay as they are."""
     path = manifest(box, tmp_path, 2)
@@ -245,6 +284,9 @@ def test_interrupted_and_gone_on_with(
     if flags:
         assert "avatarkit bulk run" in json.loads(ran.out.splitlines()[-1])["error"]["hint"]
     assert len(box.sandbox.tasks()) < 8
+    assert run("bulk", "status", f"{path}.run.db", "--json").document["state"] == "paused"
+    if flags:
+        assert json.loads(ran.out.splitlines()[-2])["state"] == "paused"
     assert run("bulk", "run", str(path)).code == 0
     assert len(box.sandbox.tasks()) == 8
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 8
@@ -277,6 +319,8 @@ def test_status_while_it_runs(launch: Launch, run: Run, start_box: Start, tmp_pa
     _wait_for(lambda: len(box.sandbox.tasks()) == 2)
     journal = str(tmp_path / "jobs.csv.run.db")
     _wait_for(lambda: run("bulk", "status", journal, "--json").document["running"] == 2)
+    assert run("bulk", "status", journal, "--json").document["state"] == "waiting"
+    assert "waiting for 2 tasks" in run("bulk", "status", journal).out
     ran = run("bulk", "cancel", journal, "--all")
     assert ran.code == 2
     assert "a run is working on it" in ran.err

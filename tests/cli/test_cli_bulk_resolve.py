@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+import orjson
 import pytest
 from commandline import Box, Ran
 from test_cli_bulk import SUBMIT, begin, manifest
 
-from avatarkit.bulk import local
+from avatarkit.bulk import local, stages
 from avatarkit.models import Kind
 from avatarkit.protocol.handle import from_token, to_token
+from avatarkit.sandbox import Fault
 
 Run = Callable[..., Ran]
+LOOK = "GET /video/task"
 
 
 @pytest.fixture
@@ -69,10 +73,14 @@ def test_adopt_by_token(run: Run, box: Box, held: str, tmp_path: Path) -> None:
     (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
     outcomes = map(json.loads, run("bulk", "run", str(tmp_path / "jobs.csv"), "--json").out.splitlines())
     mine = from_token(next(each["token"] for each in outcomes if each.get("token")))
-    for wrong in (attrs.evolve(mine, account="ffff"), attrs.evolve(mine, kind=Kind.AVATAR)):
+    for wrong, words in (
+        (attrs.evolve(mine, account="ffff"), "account ffff found"),
+        (attrs.evolve(mine, provider="kling"), "a token of kling found, one of hifly allowed"),
+        (attrs.evolve(mine, kind=Kind.AVATAR), "makes an avatar found, one that makes a video allowed"),
+    ):
         ran = run("bulk", "adopt", held, doubt["key"], to_token(wrong))
         assert ran.code == 2
-        assert "this token" in ran.err
+        assert words in ran.err
     right = attrs.evolve(mine, task_id=lost_task(box, run, held))
     told = run("bulk", "adopt", held, doubt["key"], to_token(right), "--json").document
     assert told == {"key": doubt["key"], "state": "running", "token": to_token(right)}
@@ -81,6 +89,87 @@ def test_adopt_by_token(run: Run, box: Box, held: str, tmp_path: Path) -> None:
     assert "running found" in ran.err
     assert go_on(run, tmp_path).code == 0
     assert len(box.sandbox.tasks()) == 2
+
+
+def test_adopt_looks_at_the_provider_first(
+    run: Run, box: Box, held: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id that the provider does not know changes nothing; ``--unchecked`` takes it all the same."""
+    (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
+    for wrong in ("nonsense", "12345678"):
+        ran = run("bulk", "adopt", held, doubt["key"], wrong)
+        assert ran.code == 2
+        assert f"hifly knows no task {wrong}" in ran.err
+        assert "--unchecked" in ran.err
+    assert run("bulk", "status", held, "--json").document["held"] == 1
+    assert run("bulk", "adopt", held, doubt["key"], "nonsense", "--unchecked").code == 0
+    assert run("bulk", "status", held, "--json").document["running"] == 1
+
+
+@pytest.mark.parametrize("lacking", ["credentials", "account", "answer"])
+def test_adopt_where_nobody_can_be_asked(
+    run: Run, box: Box, held: str, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    """Without credentials, with another account's, or without an answer the id is taken, and that is said."""
+    (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
+    if lacking == "credentials":
+        monkeypatch.delenv("HIFLY_TOKEN")
+    elif lacking == "account":
+        monkeypatch.setenv("HIFLY_TOKEN", "another-key")
+    else:
+        monkeypatch.setenv("HIFLY_BASE_URL", "http://127.0.0.1:9")
+    ran = run("bulk", "adopt", held, doubt["key"], "12345678")
+    assert ran.code == 0, ran.err
+    assert "was not looked at" in ran.err
+
+
+def test_adopt_says_what_the_provider_shows(run: Run, box: Box, held: str) -> None:
+    """The status at the one look is told with the job's."""
+    (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
+    ran = run("bulk", "adopt", held, doubt["key"], lost_task(box, run, held))
+    assert ran.code == 0, ran.err
+    assert "hifly shows it: succeeded" in ran.err
+
+
+@pytest.mark.parametrize("how", ["denied", "failed"])
+def test_adopt_a_failed_job(
+    run: Run, box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A task that the provider denied for so long that its job failed, and shows later, is fetched after all."""
+    monkeypatch.setattr(stages, "_MISSING_FOR", 0.0)
+    if how == "denied":
+        denial = orjson.dumps({"code": 14, "message": "no such task"})
+        box.sandbox.faults.add(LOOK, Fault(kind="answer", status=200, body=denial), times=100)
+    else:
+        box.sandbox.fail_next()
+    ran = run(*begin(manifest(box, tmp_path, 1), "--retries", "0"))
+    assert ran.code == 9, ran.err
+    journal = str(tmp_path / "jobs.csv.run.db")
+    box.sandbox.faults.clear()
+    before = run("bulk", "status", journal, "--json").document
+    assert (before["failed"], before["done"]) == (1, 0)
+    task = str(box.sandbox.tasks()[0]["id"])
+    ran = run("bulk", "adopt", journal, "k0", task)
+    assert ran.code == 0, ran.err
+    now = run("bulk", "status", journal, "--json").document
+    assert (now["failed"], now["running"]) == (0, 1)
+    assert go_on(run, tmp_path).code == (0 if how == "denied" else 9)
+    after = run("bulk", "status", journal, "--json").document
+    assert len(box.sandbox.tasks()) == 1
+    assert (after["done"], after["spent"], after["reserved"]) == (
+        int(how == "denied"),
+        before["spent"],
+        0.0,
+    )
+
+
+def test_adopt_leaves_what_is_done(run: Run, box: Box, held: str) -> None:
+    """A job that has its video takes no other task."""
+    (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
+    done = {"k0": "k1", "k1": "k0"}[doubt["key"]]
+    ran = run("bulk", "adopt", held, done, lost_task(box, run, held))
+    assert ran.code == 2
+    assert "done found, a job that is held, in doubt or failed allowed" in ran.err
 
 
 def test_adopt_takes_no_task_twice(run: Run, box: Box, held: str) -> None:
@@ -92,11 +181,29 @@ def test_adopt_takes_no_task_twice(run: Run, box: Box, held: str) -> None:
     assert "already" in ran.err
 
 
-@pytest.mark.parametrize("task", ["avk1.broken", "two words", "x" * 300])
-def test_adopt_refuses_nonsense(run: Run, held: str, task: str) -> None:
-    """What is no id and no token is refused before the journal is changed."""
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("avk1.broken", "damaged"),
+        ("avkc1.eJyLjgUAARUAuQ", "a chain's token found"),
+        ("AVK1.abc", "found, a task id or a task's token (avk1.…) allowed"),
+        ("avk2.abc", "found, a task id or a task's token (avk1.…) allowed"),
+        ("two words", "found, a task id or a task's token (avk1.…) allowed"),
+        ("https://hifly.cc/video/123", "found, a task id or a task's token (avk1.…) allowed"),
+        ("<task id>", "found, a task id or a task's token (avk1.…) allowed"),
+        ("x" * 300, "found, a task id or a task's token (avk1.…) allowed"),
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("--unchecked",)])
+def test_adopt_refuses_nonsense(
+    run: Run, held: str, monkeypatch: pytest.MonkeyPatch, task: str, words: str, more: tuple[str, ...]
+) -> None:
+    """What is no id and no token is refused without a question to anybody, and the journal stays as it is."""
+    monkeypatch.delenv("HIFLY_TOKEN")
     (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
-    assert run("bulk", "adopt", held, doubt["key"], task).code == 2
+    ran = run("bulk", "adopt", held, doubt["key"], task, *more)
+    assert ran.code == 2
+    assert words in ran.err
     assert len(run("bulk", "doubts", held, "--json").document["doubts"]) == 1
 
 
@@ -186,6 +293,20 @@ def test_export(run: Run, held: str, tmp_path: Path) -> None:
     assert run("bulk", "export", held, "-o", str(rows), "--force").code == 0
 
 
+def test_export_writes_what_the_name_says(run: Run, held: str, tmp_path: Path) -> None:
+    """A name that ends like no form is wrong usage and nothing is written; ``--format`` has the last word."""
+    sheet = tmp_path / "out.xlsx"
+    ran = run("bulk", "export", held, "-o", str(sheet))
+    assert ran.code == 2
+    assert "out.xlsx found, a name ending with .csv, .tsv, .jsonl or .ndjson allowed" in ran.err
+    assert not sheet.exists()
+    assert run("bulk", "export", held, "-o", str(sheet), "--format", "xlsx").code == 2
+    assert run("bulk", "export", held, "-o", str(sheet), "--format", "tsv").code == 0
+    assert sheet.read_text(encoding="utf-8-sig").startswith("key\tstate\t")
+    assert run("bulk", "export", held, "-o", str(tmp_path / "o.csv"), "--format", "jsonl").code == 0
+    assert json.loads((tmp_path / "o.csv").read_text().splitlines()[0])["key"]
+
+
 def test_report_and_status(run: Run, held: str, tmp_path: Path) -> None:
     """``report`` writes one page, ``status`` tells the figures and what to do; neither needs credentials."""
     page = tmp_path / "page.html"
@@ -195,3 +316,29 @@ def test_report_and_status(run: Run, held: str, tmp_path: Path) -> None:
     told = run("bulk", "status", held)
     assert "1 of 2 done, 1 held" in told.out
     assert f"avatarkit bulk doubts {held}" in told.out
+    assert "finished, but 1 held job waits for you" in told.out
+
+
+def test_status_of_a_finished_run(run: Run, box: Box, tmp_path: Path) -> None:
+    """It says so, in words and in JSON, and its time does not go on."""
+    assert run(*begin(manifest(box, tmp_path, 2))).code == 0
+    journal = str(tmp_path / "jobs.csv.run.db")
+    told = run("bulk", "status", journal)
+    assert re.search(r"^state +finished$", told.out, re.MULTILINE)
+    assert "active" not in told.out
+    first = run("bulk", "status", journal, "--json").document
+    assert (first["state"], first["left"]) == ("finished", 0)
+    assert first["elapsed"] == run("bulk", "status", journal, "--json").document["elapsed"] > 0
+    assert json.loads(run("bulk", "run", str(tmp_path / "jobs.csv"), "--json").out.splitlines()[-1])[
+        "state"
+    ] == ("finished")
+
+
+def test_status_of_a_run_that_stopped_or_was_left(run: Run, box: Box, tmp_path: Path) -> None:
+    """Stopped with its reason, and how to go on."""
+    run(*begin(manifest(box, tmp_path, 4), "--budget", "11"))
+    journal = str(tmp_path / "jobs.csv.run.db")
+    told = run("bulk", "status", journal)
+    assert re.search(r"^state +stopped: the budget", told.out, re.MULTILINE)
+    assert "to go on: avatarkit bulk run" in told.out
+    assert run("bulk", "status", journal, "--json").document["state"] == "stopped"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commandline import Box, Program, Ran
-from test_cli_bulk import manifest
+from test_cli_bulk import begin, manifest
 
 if TYPE_CHECKING:
     from postgres_server import Database
@@ -96,3 +96,58 @@ def test_rows_that_changed_are_refused(run: Start, box: Box, tmp_path: Path, pla
     ran = run("bulk", "feed", str(path), "--dsn", place.dsn, "--yes")
     assert ran.code == 2
     assert place.run("select value from avatarkit.kept where name = 'feeding:main'") == [('{"since":null}',)]
+
+
+def test_a_run_moves_from_its_file(
+    run: Start, launch: Callable[..., Program], box: Box, tmp_path: Path, place: Database
+) -> None:
+    """What was done stays done, the rest is made by workers; the file submits nothing more, and twice is once."""
+    path = manifest(box, tmp_path, 5)
+    assert run(*begin(path, "--budget", "20")).code == 10
+    made = len(box.sandbox.tasks())
+    assert 0 < made < 5
+    journal = str(tmp_path / "jobs.csv.run.db")
+    ran = run("bulk", "move", journal, "--dsn", place.dsn)
+    assert ran.code == 0, ran.err
+    assert ran.out.endswith(": 5 jobs, parts counted\n")
+    assert "avatarkit bulk worker --run main" in ran.err
+    again = run("bulk", "move", journal, "--dsn", place.dsn, "--json")
+    assert (again.document["jobs"], again.document["run"]) == (5, "main")
+    told = run("bulk", "status", place.dsn, "--json").document
+    assert (told["done"], told["left"], told["state"]) == (made, 5 - made, "stopped")
+    refused = run("bulk", "run", str(path))
+    assert refused.code == 2
+    assert "moved to another ledger" in refused.err
+    assert run("bulk", "feed", str(path), "--dsn", place.dsn, "--budget", "inf", "--yes").code == 0
+    worker = launch("bulk", "worker", "--dsn", place.dsn, "--until-done", environment=box.environment)
+    ended = worker.end()
+    assert ended.code == 0, ended.err
+    assert len(box.sandbox.tasks()) == 5
+    assert len(list((tmp_path / "videos").glob("*.mp4"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("journal", "dsn", "words"),
+    [
+        ("missing.db", "", "there is no journal"),
+        ("jobs.csv.run.db", "run.db", "--dsn: a PostgreSQL address is needed"),
+        ("postgresql://db.example/videos", "", "a file allowed"),
+        ("jobs.csv", "", "ledger"),
+    ],
+)
+def test_what_cannot_be_moved(
+    run: Start,
+    box: Box,
+    tmp_path: Path,
+    place: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    journal: str,
+    dsn: str,
+    words: str,
+) -> None:
+    """A file that is no journal, an address in its place, or a place that is no database."""
+    monkeypatch.chdir(tmp_path)
+    manifest(box, tmp_path, 1)
+    ran = run("bulk", "move", journal, "--dsn", dsn or place.dsn)
+    assert ran.code == 2
+    assert words in ran.err

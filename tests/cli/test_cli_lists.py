@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 
 import pytest
-from commandline import SECRET, Box, Ran
+from commandline import REPOSITORY, SECRET, Box, Ran
 
 import avatarkit
-from avatarkit.cli import extras
+from avatarkit.cli import doctor, extras
+from avatarkit.cli.extras import EXTRAS, FONT, install
 from avatarkit.cli.output import printable
 
 Run = Callable[..., Ran]
@@ -98,6 +101,37 @@ def test_doctor_is_well(run: Run, box: Box) -> None:
     assert len(hifly["account"]) == 10
     assert told["ok"] is True
     assert told["packages"]["aiohttp"]
+
+
+def test_doctor_knows_every_extra(run: Run) -> None:
+    """It lists the extras of pyproject.toml, each with its packages, and shows their versions."""
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    listed: dict[str, list[str]] = tomllib.loads(text)["project"]["optional-dependencies"]
+
+    def names(extra: str) -> Iterator[str]:
+        for each in listed[extra]:
+            if inner := re.match(r"avatarkit\[(.*)\]", each):
+                yield from (name for one in inner[1].split(",") for name in names(one))
+            else:
+                yield re.split(r"[\[<>=!~ ]", each)[0]
+
+    wanted = {extra: tuple(names(extra)) for extra in listed if extra not in ("all", "dev")}
+    assert {extra: found.packages for extra, found in EXTRAS.items()} == wanted
+    told = run("doctor", "--offline", "--json").document
+    assert set(told["extras"]) == set(wanted)
+    assert set(told["packages"]) >= {name for each in wanted.values() for name in each} - {FONT}
+
+
+def test_doctor_says_how_to_get_an_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is named with the command that installs it; that alone is no illness."""
+    monkeypatch.setattr(doctor, "version", lambda name: None if name == "obstore" else "1.0")
+    ran = run("doctor", "--offline")
+    assert ran.code == 0
+    (line,) = [line for line in ran.out.splitlines() if line.startswith("extra storage")]
+    assert line.endswith(f"missing obstore; {install('storage')}")
+    assert any(
+        line.startswith("extra postgres ") and line.endswith("installed") for line in ran.out.splitlines()
+    )
 
 
 def test_doctor_without_credentials(run: Run) -> None:

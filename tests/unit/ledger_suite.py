@@ -114,6 +114,12 @@ MOVES: dict[str, tuple[set[JobState], Any]] = {
         {JobState.INTENT, JobState.HELD},
         lambda ledger, attempt: ledger.adopt(RUN, "a", attempt, task_id="t2", token="x", look_at=0.0),
     ),
+    "adopt_anew": (
+        {JobState.INTENT, JobState.HELD, JobState.FAILED},
+        lambda ledger, attempt: ledger.adopt(
+            RUN, "a", attempt, task_id="t2", token="x", look_at=0.0, anew=1.5
+        ),
+    ),
     "fail": (
         {JobState.NEW, JobState.INTENT, JobState.RUNNING, JobState.READY, JobState.HELD},
         lambda ledger, attempt: ledger.fail(RUN, "a", attempt, error=ERROR),
@@ -205,6 +211,35 @@ class LedgerSuite:
         assert (added.new, added.known, added.changed) == (1, 3, ("a", "b"))
         assert ((await the(ledger)).spec, (await the(ledger, "b")).spec) == (b'{"row":"a"}', b"1")
         assert (await the(ledger, "b")).estimate == 2.5
+
+    @pytest.mark.asyncio
+    async def test_a_large_batch_of_all_kinds_is_added_as_one_by_one(self, ledger: Ledger) -> None:
+        """Parts, what needs them, what needs none, what is known and what comes twice: all in their order."""
+        await begun(ledger, "job-5", "job-77")
+        batch: list[NewJob] = []
+        for n in range(120):
+            if n % 10 == 0:
+                batch += jobs(f"@part-{n}", part=True)
+            # A stretch of one kind, as long as a statement, between those of many kinds.
+            needs = [f"@part-{n - n % 10}"] if n % 3 == 0 and not 40 <= n < 90 else []
+            batch += jobs(f"job-{n}", needs=needs)
+        batch[8] = attrs.evolve(batch[8], spec=b"other", estimate=1.25)
+        more = [batch[3], attrs.evolve(batch[4], spec=b"again"), NewJob(key="job-77", spec=b"changed")]
+        added = await ledger.add(RUN, [*batch, *more])
+        assert (added.new, added.known) == (130, 5)
+        assert set(added.changed) == {batch[4].key, "job-77"}
+        found = await ledger.select(RUN)
+        fresh = [job for job in batch if job.key not in ("job-5", "job-77")]
+        assert [job.key for job in found] == ["job-5", "job-77", *(job.key for job in fresh)]
+        assert [(job.spec, job.part, job.estimate) for job in found[2:]] == [
+            (job.spec, job.part, job.estimate) for job in fresh
+        ]
+        states = [JobState.BLOCKED if job.needs else JobState.NEW for job in fresh]
+        assert [job.state for job in found[2:]] == states
+        assert list(await ledger.parts_of(RUN, "job-99")) == ["@part-90"]
+        assert list(await ledger.parts_of(RUN, "job-42")) == []
+        again = await ledger.add(RUN, batch)
+        assert (again.new, again.known, again.changed) == (0, len(batch), ())
 
     @pytest.mark.asyncio
     async def test_an_ended_job_is_not_begun_anew(self, ledger: Ledger) -> None:
@@ -623,6 +658,91 @@ class LedgerSuite:
             JobState.NEW,
         ]
         assert (await running(ledger), await money(ledger)) == (1, (3.0, 1.5))
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize(
+        ("failed_at", "anew", "aside", "ends_at", "spent", "cost"),
+        [
+            (None, 0.0, 1.5, None, 1.5, None),  # what was taken for its cost is set aside again
+            (None, 0.0, 1.5, 2.0, 2.0, 2.0),
+            (0.0, 1.25, 1.25, None, 1.25, None),  # the failure was free: what a job is expected to cost
+            (0.5, 1.25, 1.25, 1.0, 1.0, 1.0),  # what was told of the failure is no part of the end's cost
+            (3.0, 1.25, 3.0, 2.0, 2.0, 2.0),
+        ],
+    )
+    async def test_a_failed_job_is_adopted_at_the_users_word(
+        self,
+        ledger: Ledger,
+        failed_at: float | None,
+        anew: float,
+        aside: float,
+        ends_at: float | None,
+        spent: float,
+        cost: float | None,
+    ) -> None:
+        """Denied by the provider and shown later: it runs again, holds a slot, and its money counts once."""
+        await begun(ledger)
+        await brought_to(ledger, JobState.RUNNING)
+        look = Look(key="a", attempt=1, state=JobState.FAILED, cost=failed_at, error=ERROR)
+        await ledger.settle(RUN, [look])
+        assert not await ledger.adopt(RUN, "a", 1, task_id="t2", token="new", look_at=FAR)
+        assert await ledger.adopt(RUN, "a", 1, task_id="t2", token="new", look_at=FAR, anew=anew)
+        found = await the(ledger)
+        assert (found.state, found.task_id, found.token, found.look_at) == (
+            JobState.RUNNING,
+            "t2",
+            "new",
+            FAR,
+        )
+        assert (found.error, found.ended_at, found.finished_at, found.cost) == ({}, None, None, None)
+        assert (await running(ledger), await money(ledger)) == (1, (0.0, aside))
+        await ledger.settle(RUN, [Look(key="a", attempt=1, state=JobState.READY, cost=ends_at)])
+        assert await ledger.finish(RUN, "a", 1, result={}, cost=ends_at)
+        assert (await running(ledger), await money(ledger)) == (0, (spent, 0.0))
+        assert (await the(ledger)).cost == cost
+
+    @pytest.mark.asyncio
+    async def test_an_adopted_failure_keeps_what_earlier_attempts_cost(self, ledger: Ledger) -> None:
+        """Only the latest attempt's money is counted anew; what was told of the first stays."""
+        await begun(ledger)
+        await brought_to(ledger, JobState.RUNNING)
+        await ledger.settle(RUN, [Look(key="a", attempt=1, state=JobState.NEW, cost=0.25, error=ERROR)])
+        await brought_to(ledger, JobState.RUNNING, attempt=2)
+        await ledger.settle(RUN, [Look(key="a", attempt=2, state=JobState.FAILED, cost=0.5, error=ERROR)])
+        assert (await money(ledger), (await the(ledger)).cost) == ((0.75, 0.0), 0.75)
+        assert not await ledger.adopt(RUN, "a", 1, task_id="t1", token="x", look_at=0.0, anew=1.0)
+        assert await ledger.adopt(RUN, "a", 2, task_id="t1", token="x", look_at=0.0, anew=1.0)
+        assert (await money(ledger), (await the(ledger)).cost) == ((0.25, 1.0), 0.25)
+        await ledger.settle(RUN, [Look(key="a", attempt=2, state=JobState.FAILED, cost=2.0, error=ERROR)])
+        assert (await money(ledger), (await the(ledger)).cost) == ((2.25, 0.0), 2.25)
+
+    @pytest.mark.asyncio
+    async def test_an_adopted_part_brings_back_what_failed_with_it(self, ledger: Ledger) -> None:
+        """They wait for it again, and are new when it is done; what a part broke is not adopted itself."""
+        await ledger.open_run(RUN, SETTINGS)
+        await ledger.add(RUN, [*jobs("p", part=True), *jobs("a", "b", needs=["p"])])
+        await brought_to(ledger, JobState.FAILED, "p")
+        assert (await the(ledger, "a")).state is JobState.FAILED
+        assert not await ledger.adopt(RUN, "a", 0, task_id="t9", token="x", look_at=0.0, anew=1.0)
+        assert await ledger.adopt(RUN, "p", 1, task_id="t9", token="x", look_at=0.0, anew=1.0)
+        assert [(await the(ledger, key)).state for key in "pab"] == [
+            JobState.RUNNING,
+            JobState.BLOCKED,
+            JobState.BLOCKED,
+        ]
+        await ledger.settle(RUN, [Look(key="p", attempt=1, state=JobState.READY)])
+        assert await ledger.finish(RUN, "p", 1, result={"id": "x"})
+        assert [(await the(ledger, key)).state for key in "ab"] == [JobState.NEW, JobState.NEW]
+
+    @pytest.mark.asyncio
+    async def test_of_many_that_adopt_a_failed_job_its_money_counts_once(self, ledger: Ledger) -> None:
+        """Ten at once: one slot is taken, and what was spent is set aside once."""
+        await begun(ledger)
+        await brought_to(ledger, JobState.RUNNING)
+        await ledger.settle(RUN, [Look(key="a", attempt=1, state=JobState.FAILED, error=ERROR)])
+        adoption = {"task_id": "t1", "token": "x", "look_at": 0.0, "anew": 1.0}
+        assert all(await asyncio.gather(*(ledger.adopt(RUN, "a", 1, **adoption) for _ in range(10))))
+        assert (await running(ledger), await money(ledger)) == (1, (0.0, 1.5))
 
     @pytest.mark.asyncio
     async def test_a_failed_job_is_sent_again_at_the_users_word(self, ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ from avatarkit.bulk.naming import Namer, NameTemplate, folded
 from avatarkit.bulk.specs import Row
 from avatarkit.errors import ConfigurationError
 from avatarkit.request import VideoRequest
+from avatarkit.transport.names import safe_name
 
 
 def row(key: str = "k1", line: int = 7, **columns: str) -> Row:
@@ -136,3 +137,24 @@ def test_fields_that_no_column_has() -> None:
     assert template.unknown(["team"]) == ["nope"]
     assert template.needs_line
     assert not NameTemplate("{key}").needs_line
+
+
+@given(
+    st.text(max_size=160)
+    | st.text(st.sampled_from("aA0-_. /:"), max_size=8)
+    | st.sampled_from(
+        ["con", "CON", "lpt1", "conin$", "a" * 99, "a" * 100, "a" * 151, "_____", "-----", "job-1\n"]
+    )
+)
+def test_a_key_is_made_safe_however_quickly(key: str) -> None:
+    """What is seen to be safe at one glance is what making it safe leaves alone."""
+    stem = NameTemplate("{key}").stem(Row(key=key, request=VideoRequest()))
+    made = safe_name(key, default="")
+    assert stem == made if made else stem.startswith("video-")
+
+
+@given(st.text(max_size=20))
+def test_names_are_folded_the_same_in_every_alphabet(name: str) -> None:
+    """The short way for ASCII comes to the same as the long one."""
+    long = unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+    assert folded(name) == long

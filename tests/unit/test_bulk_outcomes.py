@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatarkit.bulk.ledger import Ledger
-from avatarkit.bulk.outcomes import FIELDS, export, outcome_of, write_outcomes
+from avatarkit.bulk.outcomes import FIELDS, export, export_row, form_of, write_outcomes
 from avatarkit.bulk.records import Job, JobState
 from avatarkit.bulk.specs import Row, spec_of
 from avatarkit.errors import ConfigurationError, InvalidRequest
@@ -144,8 +144,8 @@ def test_columns_can_be_chosen() -> None:
 
 def test_a_job_that_cannot_be_read_is_told_all_the_same() -> None:
     """A spec that is damaged leaves the request empty."""
-    assert outcome_of(job(spec=b"{}"))["request"] == {}
-    assert outcome_of(job(spec=b"junk", created=1e30))["created"] is None
+    assert export_row(job(spec=b"{}"))["request"] == {}
+    assert export_row(job(spec=b"junk", created=1e30))["created"] is None
 
 
 class Pages:
@@ -208,3 +208,33 @@ def test_jobs_are_not_held() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 8_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("a.csv", "csv"), ("a.TSV", "tsv"), ("a.jsonl", "jsonl"), ("a.b.ndjson", "jsonl")],
+)
+def test_the_ending_tells_the_form(name: str, form: str) -> None:
+    """Large and small letters are the same."""
+    assert form_of(name) == form
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["o.xlsx", "o.json", "o.parquet", "o", ".csv"])
+async def test_an_ending_that_is_no_form_is_refused(tmp_path: Path, name: str) -> None:
+    """Nothing is written under a name that promises something else; what is allowed is told, and a form said wins."""
+    ledger = cast("Ledger", Pages([DONE]))
+    with pytest.raises(InvalidRequest, match=r"\.csv, \.tsv, \.jsonl or \.ndjson allowed"):
+        await export(ledger, "r", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    assert await export(ledger, "r", tmp_path / name, form="jsonl") == 1
+    assert orjson.loads((tmp_path / name).read_bytes())["key"] == "k1"
+
+
+def test_a_table_with_tabs() -> None:
+    """TSV is the same table, separated by tabs; what has a tab in it is quoted."""
+    file = io.BytesIO()
+    write_outcomes([job(columns={"note": "a\tb"})], file, "tsv")
+    text = io.StringIO(file.getvalue().decode("utf-8-sig"), newline="")
+    (row,) = csv.DictReader(text, delimiter="\t")
+    assert (row["key"], row["note"]) == ("k1", "a\tb")

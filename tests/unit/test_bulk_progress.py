@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_ledgers import ACCOUNT, RUN, START, crowd, film, lively, spec, story
+from report_ledgers import ACCOUNT, RUN, START, Story, crowd, film, lively, spec, story
 
+from avatarkit.bulk import worktime
+from avatarkit.bulk.pace import expected_end, finish_rate
 from avatarkit.bulk.progress import (
     Meter,
     expected_cost,
-    expected_end,
-    finish_rate,
     measure,
     money_text,
     seconds_text,
     unit_of,
 )
 from avatarkit.bulk.records import JobState, NewJob, Run, RunSettings, RunState
-from avatarkit.errors import ConfigurationError
+from avatarkit.bulk.worktime import AtWork, WorkTime, keep_work_time, work_time
+from avatarkit.errors import AvatarKitError, ConfigurationError
 
 
 def test_an_end_is_not_known_before_anything_is() -> None:
@@ -241,3 +243,276 @@ async def test_a_large_ledger_is_not_walked_through(tmp_path: Path) -> None:
     # The latest 200 took 142 s, and nothing ended in the 20 s since.
     assert progress.per_minute == pytest.approx(200 / 162 * 60, rel=0.02)
     assert progress.elapsed == pytest.approx(made.clock.at - START)
+
+
+# -- pauses
+
+HOUR = 3600.0
+
+
+async def worked(made: Story, *spans: tuple[float, float], ended: bool = True) -> None:
+    """Notes of work in these stretches, seconds after the start."""
+    times = tuple((START + begin, START + end) for begin, end in spans)
+    at_work = {} if ended else {"w1": times[-1][1]}
+    await keep_work_time(made.ledger, RUN, WorkTime(spans=times, at_work=at_work))
+
+
+async def two_starts(made: Story, *, pause: float) -> float:
+    """Forty of eighty jobs done in 400 s, four of them running when the process ended; then a pause. Gives its end."""
+    await made.ledger.set_limits(ACCOUNT, most_running=1)
+    await made.add(*(NewJob(key=f"k{n:02}", spec=spec(f"k{n:02}")) for n in range(80)))
+    for n in range(40):
+        await made.do(f"k{n:02}", 10.0)
+    await made.ledger.set_limits(ACCOUNT, most_running=4)
+    for n in range(40, 44):
+        await made.submit(f"k{n}")
+    await worked(made, (0.0, 400.0))
+    made.clock.at += pause
+    return made.clock.at - START
+
+
+@pytest.mark.asyncio
+async def test_a_pause_is_no_part_of_the_time_or_the_pace(tmp_path: Path) -> None:
+    """Ten hours between two starts: at the second one's beginning elapsed, rate and ETA are those of the work."""
+    async with story(tmp_path) as made:
+        begun = await two_starts(made, pause=10 * HOUR)
+        between = await measure(made.ledger, RUN)
+        assert between.elapsed == 400.0
+        await worked(made, (0.0, 400.0), (begun, begun), ended=False)
+        made.clock.at += 2.0
+        progress = await measure(made.ledger, RUN)
+    assert progress.elapsed == pytest.approx(402.0)
+    assert progress.per_minute == pytest.approx(6.0, rel=0.05)
+    assert progress.eta is not None
+    assert 80.0 < progress.eta < 450.0  # forty tasks of 10 s, seen one by one, by now four at once
+
+
+@pytest.mark.asyncio
+async def test_what_ended_in_a_pause_is_no_pace(tmp_path: Path) -> None:
+    """Four tasks that ended meanwhile are fetched within a second: neither their durations nor their finishes count."""
+    async with story(tmp_path) as made:
+        begun = await two_starts(made, pause=10 * HOUR)
+        await worked(made, (0.0, 400.0), (begun, begun), ended=False)
+        meter = Meter(made.ledger, RUN, spacing=0.0)
+        before = await meter.measure()
+        for n in range(40, 44):
+            made.clock.at += 0.2
+            await made.end(f"k{n}", JobState.READY, cost=10.0)
+            await made.finish(f"k{n}")
+            progress = await meter.measure()
+    assert progress.done == 44
+    assert before.per_minute == pytest.approx(6.0, rel=0.05)
+    assert progress.per_minute == pytest.approx(6.0, rel=0.05)
+    assert progress.eta is not None
+    assert before.eta is not None
+    assert progress.eta == pytest.approx(before.eta, rel=0.2)
+
+
+@pytest.mark.asyncio
+async def test_after_the_leftovers_the_meter_sees_the_pace(tmp_path: Path) -> None:
+    """From what is begun after the pause the rate is taken as in a first run."""
+    async with story(tmp_path) as made:
+        begun = await two_starts(made, pause=10 * HOUR)
+        await worked(made, (0.0, 400.0), (begun, begun), ended=False)
+        meter = Meter(made.ledger, RUN, spacing=0.0)
+        await meter.measure()
+        for n in range(40, 44):
+            await made.end(f"k{n}", JobState.READY, cost=10.0)
+            await made.finish(f"k{n}")
+        for n in range(44, 80):
+            await made.do(f"k{n}", 3.0)
+            await worked(made, (0.0, 400.0), (begun, made.clock.at - START), ended=False)
+            progress = await meter.measure()
+    assert progress.per_minute == pytest.approx(20.0, rel=0.05)
+    assert progress.elapsed == pytest.approx(400.0 + 36 * 3.0)
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_over_gets_no_older(tmp_path: Path) -> None:
+    """A day after its end it took as long as it took."""
+    async with story(tmp_path) as made:
+        await made.add(NewJob(key="a", spec=spec("a")))
+        await made.do("a", 20.0)
+        await worked(made, (0.0, 25.0))
+        made.clock.at += 24 * HOUR
+        assert (await measure(made.ledger, RUN)).elapsed == 25.0
+
+
+def test_the_clock_of_work_stands_still_in_pauses() -> None:
+    """It never goes back, and a time before any work, in a pause, or after its end has the reading of its edge."""
+    work = WorkTime(spans=((10.0, 20.0), (50.0, 60.0)), earlier=5.0)
+    assert [work.at(t) for t in (0.0, 10.0, 15.0, 20.0, 40.0, 55.0, 99.0)] == [5, 5, 10, 15, 15, 20, 25]
+    assert WorkTime().at(7.0) == 7.0
+    assert work.paused(15.0, 55.0) is False  # half a minute is no pause
+    assert WorkTime(spans=((10.0, 20.0), (51.0, 60.0))).paused(15.0, 55.0) is True
+    assert WorkTime().paused(0.0, 1e9) is False
+
+
+def test_notes_make_stretches() -> None:
+    """A note soon after the last goes on with it; after half a minute, or at a new start, another begins."""
+    work = WorkTime().noted(100.0, "a", begins=True).noted(110.0, "a").noted(139.0, "a")
+    assert work.spans == ((100.0, 139.0),)
+    assert work.active(169.0)
+    assert not work.active(170.0)
+    assert (work.resumed(150.0), work.resumed(200.0)) == (False, True)
+    assert work.noted(170.0, "a").spans == ((100.0, 139.0), (170.0, 170.0))
+    over = work.noted(140.0, "a", ends=True)
+    assert (over.spans, over.active(140.0)) == (((100.0, 140.0),), False)
+    again = over.noted(145.0, "b", begins=True)
+    assert again.spans == ((100.0, 140.0), (145.0, 145.0))
+    assert again.resumed(150.0)
+
+
+def test_work_goes_on_while_somebody_is_at_it() -> None:
+    """Of two workers one ends: the other still works. Who was killed is forgotten after half a minute."""
+    work = WorkTime().noted(100.0, "a", begins=True).noted(103.0, "b", begins=True)
+    assert work.spans == ((100.0, 103.0),)
+    work = work.noted(105.0, "a", ends=True)
+    assert work.active(110.0)
+    assert work.until(110.0).at(110.0) == 10.0
+    work = work.noted(113.0, "c", begins=True)
+    assert (work.spans, set(work.at_work)) == (((100.0, 113.0),), {"b", "c"})
+    work = work.noted(134.0, "c").noted(135.0, "c", ends=True)
+    assert (work.spans, work.active(135.0)) == (((100.0, 135.0),), False)
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 100.0), st.booleans(), st.booleans()), min_size=1, max_size=400))
+def test_many_stretches_are_kept_in_little_room(steps: list[tuple[float, bool, bool]]) -> None:
+    """However many starts there were: at most fifty are kept one by one, and their sum is right."""
+    now, last, total, work = 1000.0, None, 0.0, WorkTime()
+    for step, begins, ends in steps:
+        now += step
+        if last is not None and now - last <= 30.0 and not (begins and not work.active(now)):
+            total += now - last
+        work, last = work.noted(now, "a", begins=begins, ends=ends), now
+    assert len(work.spans) <= 50
+    assert work.at(now) == pytest.approx(total)
+
+
+@pytest.mark.asyncio
+async def test_who_works_notes_it_until_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From entering to leaving, every few seconds; a note that fails does not end the work."""
+    monkeypatch.setattr(worktime, "_EVERY", 0.005)
+    async with story(tmp_path) as made:
+        async with AtWork(made.ledger, RUN) as at_work:
+            for _ in range(4):
+                made.clock.at += 15.0
+                await asyncio.sleep(0.02)
+            work = await work_time(made.ledger, RUN)
+            assert (work.spans, work.active(START + 60.0)) == (((START, START + 60.0),), True)
+            made.clock.at += 3.0
+            await at_work.end()
+            made.clock.at += 9.0
+        work = await work_time(made.ledger, RUN)
+        assert (work.spans, work.at_work) == (((START, START + 63.0),), {})
+
+        async def away(*_: object, **__: object) -> None:
+            raise AvatarKitError("the disk is full")
+
+        monkeypatch.setattr(made.ledger, "remember", away)
+        async with AtWork(made.ledger, RUN):
+            await asyncio.sleep(0.02)
+        assert await work_time(made.ledger, RUN) == work
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("earlier", [0, 40])
+async def test_the_first_wave_is_no_pace(tmp_path: Path, earlier: int) -> None:
+    """Ten tasks begun together end together: until a task's time has passed, that hardly counts."""
+    async with story(tmp_path) as made:
+        await made.ledger.set_limits(ACCOUNT, most_running=10)
+        keys = [f"k{n:03}" for n in range(earlier + 200)]
+        await made.add(*(NewJob(key=key, spec=spec(key)) for key in keys))
+        for key in keys[:earlier]:
+            await made.do(key, 3.0)
+        meter = Meter(made.ledger, RUN, spacing=0.0)
+        await meter.measure()
+        for key in keys[earlier : earlier + 10]:
+            await made.submit(key)
+        made.clock.at += 30.0
+        await meter.measure()
+        for key in keys[earlier : earlier + 10]:
+            made.clock.at += 0.2
+            await made.end(key, JobState.READY, cost=10.0)
+            await made.finish(key)
+        progress = await meter.measure()
+    assert progress.eta is not None
+    assert progress.eta > (190 / 10 * 30.0) * (0.75 if not earlier else 0.4)
+
+
+# -- where it stands
+
+
+@pytest.mark.asyncio
+async def test_a_run_says_where_it_stands(tmp_path: Path) -> None:
+    """By its counts and by whether somebody works on it, from the empty run to the finished one."""
+    async with story(tmp_path) as made:
+
+        async def stands(*, working: bool = True) -> tuple[str, str]:
+            now = made.clock.at - START
+            await worked(made, (0.0, now), ended=not working)
+            progress = await measure(made.ledger, RUN)
+            return progress.phase.value, progress.standing
+
+        assert await stands() == ("empty", "no jobs yet")
+        await made.add(*(NewJob(key=f"k{n}", spec=spec(f"k{n}")) for n in range(3)))
+        assert await stands() == ("submitting", "submitting")
+        assert await stands(working=False) == ("paused", "paused: no process works on it, 3 videos are left")
+        for n in range(2):
+            await made.submit(f"k{n}")
+        await made.hold("k2", "nobody knows")
+        assert await stands() == ("waiting", "waiting for 2 tasks")
+        await made.end("k0", JobState.READY)
+        assert await stands() == ("waiting", "waiting for 1 task")
+        await made.end("k1", JobState.READY)
+        assert await stands() == ("waiting", "fetching 2 files")
+        await made.finish("k0")
+        await made.finish("k1")
+        assert await stands(working=False) == ("finished", "finished, but 1 held job waits for you")
+        await made.ledger.abandon(RUN, ["k2"])
+        assert await stands(working=False) == ("finished", "finished")
+        assert (await measure(made.ledger, RUN)).line().endswith(", finished")
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_stopped_says_why_until_nothing_is_left(tmp_path: Path) -> None:
+    """Stopped with jobs left it tells the reason; with nothing left it is finished; cancelled it stays cancelled."""
+    async with story(tmp_path) as made:
+        await made.add(*(NewJob(key=f"k{n}", spec=spec(f"k{n}")) for n in range(2)))
+        await made.ledger.set_run_state(RUN, RunState.STOPPED, "InsufficientCredits: no credits left")
+        progress = await measure(made.ledger, RUN)
+        assert (progress.phase.value, progress.standing) == (
+            "stopped",
+            "stopped: InsufficientCredits: no credits left",
+        )
+        await made.ledger.set_run_state(RUN, RunState.ACTIVE)
+        for n in range(2):
+            await made.do(f"k{n}", 1.0)
+        await made.ledger.set_run_state(RUN, RunState.STOPPED, "20 jobs in a row failed")
+        assert (await measure(made.ledger, RUN)).phase.value == "finished"
+        await made.ledger.set_run_state(RUN, RunState.CANCELLED, "by the user")
+        assert (await measure(made.ledger, RUN)).standing == "cancelled: by the user"
+
+
+@pytest.mark.asyncio
+async def test_a_run_whose_work_was_never_noted_is_taken_to_go_on(tmp_path: Path) -> None:
+    """A journal of an older avatarkit does not say who works on it."""
+    async with story(tmp_path) as made:
+        await made.add(NewJob(key="a", spec=spec("a")))
+        assert (await measure(made.ledger, RUN)).phase.value == "submitting"
+
+
+@pytest.mark.asyncio
+async def test_jobs_behind_a_held_part_wait_for_the_user(tmp_path: Path) -> None:
+    """Nothing moves by itself, with or without a process."""
+    async with story(tmp_path) as made:
+        await made.add(NewJob(key="@part", spec=b"{}", part=True))
+        await made.add(*(NewJob(key=f"k{n}", spec=spec(f"k{n}"), needs=("@part",)) for n in range(3)))
+        await made.hold("@part", "nobody knows")
+        for ended in (False, True):
+            await worked(made, (0.0, 0.0), ended=ended)
+            progress = await measure(made.ledger, RUN)
+            assert (progress.phase.value, progress.standing) == (
+                "held",
+                "waiting for you: what 3 videos need is held",
+            )

@@ -13,7 +13,9 @@ from bulk_house import IMAGE, SOUND, Bulk, bulk_house, in_virtual_time, states
 import avatarkit
 from avatarkit import VideoRequest, errors
 from avatarkit.bulk.journal import open_ledger
+from avatarkit.bulk.progress import Meter, Progress, measure
 from avatarkit.bulk.records import JobState
+from avatarkit.bulk.run import BulkOptions, BulkRun
 
 
 def on(provider: str, tmp_path: Path, main: Any, **options: Any) -> None:
@@ -179,7 +181,7 @@ def test_a_manifest_is_not_read_again_when_it_is_as_it_was(
         ]
         manifest.write_text("\n".join(lines), encoding="utf-8")
         assert states(await bulk.run(manifest)) == {"done": 9}
-        monkeypatch.setattr("avatarkit.bulk.feeding.read_manifest", None)
+        monkeypatch.setattr("avatarkit.bulk.feeding.read_rows", None)
         assert states(await bulk.run(manifest)) == {"done": 9}
 
     on("guiji", tmp_path, main)
@@ -460,3 +462,90 @@ def test_a_mistyped_key_does_not_tie_a_journal_to_nobodys_account(tmp_path: Path
                 await anext(wrong.bulk(bulk.jobs(3), journal=bulk.journal, out=bulk.out))
 
     on("hifly", tmp_path, main)
+
+
+def test_only_the_time_of_work_counts(tmp_path: Path) -> None:
+    """A run that was gone on with a day later took as long as both starts; one that has ended gets no older."""
+
+    async def main(bulk: Bulk) -> None:
+        jobs = bulk.jobs(40)
+        outcomes = bulk.client.bulk(jobs, journal=bulk.journal, out=bulk.out)
+        async for _ in outcomes:
+            break
+        await outcomes.aclose()
+        first = await seen(bulk)
+        assert 30.0 <= first.elapsed < 300.0
+        await asyncio.sleep(24 * 3600.0)
+        assert (await seen(bulk)).elapsed == first.elapsed
+        begun = bulk.client.clock.time()
+        await bulk.run(jobs)
+        took = bulk.client.clock.time() - begun
+        await asyncio.sleep(24 * 3600.0)
+        last = await seen(bulk)
+        assert last.elapsed == pytest.approx(first.elapsed + took, abs=5.0)
+        assert last.done == 40
+
+    async def seen(bulk: Bulk) -> Progress:
+        ledger = await open_ledger(bulk.journal, clock=bulk.client.clock)
+        try:
+            return await measure(ledger, "main")
+        finally:
+            await ledger.aclose()
+
+    on("guiji", tmp_path, main, max_running=4)
+
+
+def test_the_eta_of_a_second_start_is_right_from_its_beginning(tmp_path: Path) -> None:
+    """A day after the first start was stopped half-way, every ETA of the second's first minute is near its true end."""
+
+    async def main(bulk: Bulk) -> None:
+        clock, jobs = bulk.client.clock, bulk.jobs(160)
+        told: list[tuple[float, float | None]] = []
+
+        async def watch(meter: Meter) -> None:
+            for _ in range(12):
+                told.append((clock.time(), (await meter.measure()).eta))
+                await asyncio.sleep(5.0)
+
+        ledger = await open_ledger(bulk.journal, clock=clock)
+        try:
+            async with BulkRun(bulk.client, jobs, ledger, BulkOptions(out=bulk.out)) as run:
+                outcomes = run.outcomes()
+                ended = [await anext(outcomes) for _ in range(60)]
+                await outcomes.aclose()
+            assert len(ended) == 60
+            await asyncio.sleep(24 * 3600.0)
+            watching = asyncio.create_task(watch(Meter(ledger, "main", spacing=0.0)))
+            async with BulkRun(bulk.client, jobs, ledger, BulkOptions(out=bulk.out)) as run:
+                await rest_of(run.outcomes())
+            end = clock.time()
+            await watching
+        finally:
+            await ledger.aclose()
+        assert end - told[0][0] > 240.0
+        for at, eta in told:
+            assert eta == pytest.approx(end - at, rel=0.25)
+
+    on("guiji", tmp_path, main, max_running=10)
+
+
+def test_a_manifests_encoding_can_be_said_and_is_remembered(tmp_path: Path) -> None:
+    """What cannot be told is refused; said once it holds for later starts, also when rows were added."""
+
+    async def main(bulk: Bulk) -> None:
+        path = tmp_path / "jobs.csv"
+        base = f"{bulk.base['avatar']},{bulk.base['voice']}"
+
+        def write(count: int) -> None:
+            rows = [f"k{n},{base},Доброе утро {n}" for n in range(count)]
+            path.write_text("\n".join(["key,avatar,voice,text", *rows]), encoding="cp1251")
+
+        write(2)
+        with pytest.raises(errors.ConfigurationError, match="encoding cannot be told"):
+            await bulk.run(path)  # type: ignore[arg-type]
+        assert states(await bulk.run(path, encoding="cp1251")) == {"done": 2}  # type: ignore[arg-type]
+        write(3)
+        assert states(await bulk.run(path)) == {"done": 3}  # type: ignore[arg-type]
+        assert set(bulk.made()) == {f"Доброе утро {n}" for n in range(3)}
+
+    on("guiji", tmp_path, main)

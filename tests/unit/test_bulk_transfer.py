@@ -16,6 +16,7 @@ from avatarkit.bulk.postgres import PostgresLedger
 from avatarkit.bulk.records import Intent, Job, JobState, Look, NewJob, Opened, RunSettings, RunState
 from avatarkit.bulk.sqlite import SqliteLedger
 from avatarkit.bulk.transfer import Moved, move_run
+from avatarkit.bulk.worktime import WorkTime, keep_work_time, work_time
 from avatarkit.errors import ConfigurationError
 from avatarkit.models import Guard, Ticket
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("postgres_server",)
 
+WORK = WorkTime(spans=((1_790_000_000.0, 1_790_000_100.5),), earlier=7.0, at_work={"w": 5.0})
 SETTINGS = RunSettings(provider="kling", account="acc", budget=50.0, out="out", retries=3)
 
 
@@ -82,6 +84,7 @@ async def fill(ledger: MovesLedger) -> None:
     await ledger.abandon("r", ["abandoned"])
     await ledger.cancel("r", ["cancelled"])
     await ledger.remember("acc", "upload:1", {"id": "f1", "size": 3})
+    await keep_work_time(ledger, "r", WORK)
 
 
 @pytest_asyncio.fixture
@@ -118,14 +121,15 @@ async def test_every_job_arrives_as_it_was(source: SqliteLedger, target: Postgre
 
 
 @pytest.mark.asyncio
-async def test_slots_limits_and_uploads_go_with_it(source: SqliteLedger, target: PostgresLedger) -> None:
-    """The account's limits are known there, running tasks hold their slots there and no longer here."""
+async def test_slots_limits_uploads_and_work_go_with_it(source: SqliteLedger, target: PostgresLedger) -> None:
+    """The account's limits are known there, running tasks hold their slots there and no longer here; its age stays."""
     before = await source.limits("acc")
     assert before.running == 3
     await move_run(source, target, "r")
     assert await target.limits("acc") == before
     assert (await source.limits("acc")).running == 0
     assert await target.recall("acc", "upload:1", younger_than=3600) == {"id": "f1", "size": 3}
+    assert await work_time(target, "r") == WORK
 
 
 @pytest.mark.asyncio

@@ -6,13 +6,14 @@ Sources: the vendor's "API Integration" document (``guiji.cn/digital-docs/en/ser
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 from avatarkit.client import AsyncClient, AsyncResource, ClientOptions, read_credentials
-from avatarkit.models import Finding, Guard, Kind, RawResponse, Reconciliation, Ticket
+from avatarkit.models import Finding, Guard, Kind, Page, RawResponse, Reconciliation, Ticket
 from avatarkit.protocol.endpoint import Endpoint, ProviderSpec, Request
 from avatarkit.protocol.marks import is_unique
 from avatarkit.protocol.plan import Capabilities
@@ -88,6 +89,7 @@ class AsyncGuiji(AsyncClient):
         self._videos = AsyncGuijiVideos(self._account)
         self._audios = AsyncGuijiAudios(self._account)
         self._package = AsyncGuijiAccount(self._account)
+        self._asked: dict[tuple[str, int], asyncio.Task[Page[Any]]] = {}
 
     @property
     def avatars(self) -> AsyncGuijiAvatars:
@@ -140,7 +142,7 @@ class AsyncGuiji(AsyncClient):
         found: dict[str, Row] = {}
         seen: set[str] = set()
         for number in range(1, _MOST_PAGES + 1):
-            page = await self._account.call(ep.page(endpoint, number, limits.PAGE_SIZE))
+            page = await self._rows(endpoint, number)
             seen.update(row.id for row in page.items)
             found |= {row.id: row for row in page.items if row.title == ticket.marker}
             if not page.more:
@@ -151,6 +153,19 @@ class AsyncGuiji(AsyncClient):
             if ahead is not None and _all_older(page.items, ticket.sent_at - ahead - _SKEW_SECONDS):
                 return found, True
         return found, False
+
+    async def _rows(self, endpoint: Endpoint, number: int) -> Page[Any]:
+        """A page of a list. Lookups that go side by side and ask for it in the same moment share the answer.
+
+        Who comes a moment later asks anew: what was listed before somebody asked proves nothing to them.
+        """
+        key, loop = (endpoint.name, number), asyncio.get_running_loop()
+        asked = self._asked.get(key)
+        if asked is None or asked.get_loop() is not loop:
+            asked = loop.create_task(self._account.call(ep.page(endpoint, number, limits.PAGE_SIZE)))
+            self._asked[key] = asked
+            loop.call_soon(self._asked.pop, key, None)
+        return await asyncio.shield(asked)
 
     def _found(self, row: Row, ticket: Ticket) -> Reconciliation:
         artifact = row.id if isinstance(row, VoiceClone) else ""

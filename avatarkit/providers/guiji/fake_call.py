@@ -233,12 +233,10 @@ class Call:
 
     def own(self, kinds: Sequence[str]) -> list[FakeTask]:
         """The account's tasks, newest first, without works that were deleted a day after their end."""
-        tasks, yesterday = reversed(self.world.tasks(self.account)), self.now - DAY
-        return [
-            task
-            for task in tasks
-            if task.kind in kinds and (task.created > yesterday or not self.deleted(task))
-        ]
+        tasks, yesterday = self.world.tasks(self.account), self.now - DAY
+        if tasks and tasks[0].created <= yesterday:
+            tasks = [task for task in tasks if task.created > yesterday or not self.deleted(task)]
+        return [task for task in reversed(tasks) if task.kind in kinds]
 
     def deleted(self, task: FakeTask) -> bool:
         """Whether a work's day is over."""

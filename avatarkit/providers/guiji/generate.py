@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from avatarkit.models import Kind
-from avatarkit.protocol.limits import MediaRule
+from avatarkit.protocol.limits import MediaRule, TextRule
 from avatarkit.protocol.plan import Capabilities, Made, Plan, Presenter, Route, Speech, Step, settle_route
 from avatarkit.protocol.speech import spoken_seconds
 from avatarkit.providers.guiji import checks, limits
@@ -49,6 +49,9 @@ MEDIA: Final[Mapping[str, Mapping[str, MediaRule]]] = {
 
 STAGED: Final[Mapping[str, frozenset[str]]] = {name: frozenset(rules) for name, rules in MEDIA.items()}
 """What the vendor takes as URLs only, so that local files need a staging: all of it."""
+
+FREE: Final[Mapping[str, TextRule]] = {"text": limits.TEXT, "title": TextRule(), "audio": TextRule()}
+"""The fields that :func:`plan` hands on as they are: beyond these rules it looks at none of them."""
 
 
 def plan(request: VideoRequest, others: Iterable[Capabilities] = ()) -> Plan:

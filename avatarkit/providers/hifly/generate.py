@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from avatarkit.models import Kind
-from avatarkit.protocol.limits import MediaRule
+from avatarkit.protocol.limits import MediaRule, TextRule
 from avatarkit.protocol.plan import Capabilities, Made, Plan, Presenter, Route, Speech, Step, settle_route
 from avatarkit.protocol.speech import spoken_seconds
 from avatarkit.providers.hifly import checks, limits
@@ -55,6 +55,9 @@ MEDIA: Final[Mapping[str, Mapping[str, MediaRule]]] = {
     "videos.create_by_audio": {"audio": limits.DRIVING_AUDIO},
 }
 """The local material of each operation, by argument, and its limits: looked into before the first billed step."""
+
+FREE: Final[Mapping[str, TextRule]] = {"text": limits.TEXT, "title": limits.TITLE, "audio": TextRule()}
+"""The fields that :func:`plan` hands on as they are: beyond these rules it looks at none of them."""
 
 
 def plan(request: VideoRequest, others: Iterable[Capabilities] = ()) -> Plan:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from avatarkit.models import Voice
-from avatarkit.protocol.limits import MediaFacts, MediaRule
+from avatarkit.protocol.limits import MediaFacts, MediaRule, TextRule
 from avatarkit.protocol.plan import Capabilities, Made, Plan, Route, Step, settle_route
 from avatarkit.protocol.speech import spoken_seconds
 from avatarkit.providers.kling import checks, limits
@@ -89,6 +89,15 @@ MEDIA: Final[Mapping[str, Mapping[str, MediaRule]]] = {
 
 STAGED: Final[Mapping[str, frozenset[str]]] = {_FACES: frozenset({"video"})}
 """What the vendor takes as URLs only, so that local files need a staging."""
+
+FREE: Final[Mapping[str, TextRule]] = {
+    "text": limits.TEXT,
+    "title": TextRule(),
+    "prompt": limits.PROMPT,
+    "audio": TextRule(),
+}
+"""The fields that :func:`plan` hands on as they are: beyond these rules it looks only at the text's language, and at
+whether the audio is a URL."""
 
 
 def look(step: Step, argument: str, facts: MediaFacts | None, *, check: bool) -> list[str]:
