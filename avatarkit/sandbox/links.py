@@ -12,6 +12,7 @@ import attrs
 from avatarkit.protocol.fakewire import FakeFile
 
 _ACCESS_KEY = "SANDBOXKEY"
+_LATEST = 2000  # a page of a list has a thousand at most
 # A page of a list signs a thousand URLs, and of base64 nothing else needs to be quoted.
 _QUOTED = str.maketrans({"+": "%2B", "/": "%2F", "=": "%3D"})
 
@@ -48,6 +49,7 @@ class Links:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._latest: dict[str, int] = {}  # results' URLs that need no check: they were signed here a moment ago
 
     def _signature(self, *parts: str) -> str:
         digest = hmac.digest(self._secret, "\n".join(parts).encode(), "sha1")
@@ -62,7 +64,11 @@ class Links:
         """Path and query that serve *file* until *expires*."""
         path = f"/results/{file.id}.{file.extension}"
         signature = self._signature("GET", str(int(expires)), path)
-        return _path(path, expires, signature)
+        signed = _path(path, expires, signature)
+        if len(self._latest) >= _LATEST:
+            self._latest.clear()
+        self._latest[signed] = int(expires)
+        return signed
 
     def check_upload(
         self, file: FakeFile, raw: str, headers: Mapping[str, str], now: float
@@ -81,6 +87,9 @@ class Links:
 
     def check_result(self, raw: str, now: float) -> Refusal | None:
         """Whether a GET of *raw* may be served."""
+        latest = self._latest.get(raw)
+        if latest is not None:
+            return _EXPIRED if now > latest else None
         path, _, query = raw.partition("?")
         expires, signature = _signed(query)
         wanted = self._signature("GET", str(expires), path)

@@ -37,7 +37,7 @@ _PER_SECOND = 2  # requests of one kind's rounds
 _SECOND = 1.02  # and a little for the way from here to the provider
 _CHUNKS = 4  # requests of one round where ids are asked for; where more would be needed, lists are read
 _EAGERNESS = 2.0  # seconds between lists, in multiples of what a look by itself would be worth
-_STALE = 0.25  # of the time to its next look after which a task's schedule is made anew
+_STALE = 0.5  # of the time to its next look after which a task's schedule is made anew
 _FORGIVEN = 60.0  # seconds until a task that no list showed is looked for in lists again
 _POLL = 2  # the limiter's priority for looks
 
