@@ -21,6 +21,7 @@ from avatarkit.bulk.output import Output
 from avatarkit.bulk.planning import Planner
 from avatarkit.bulk.records import JobState, Run, RunState
 from avatarkit.bulk.stages import Sink, Stages
+from avatarkit.bulk.worktime import AtWork
 from avatarkit.errors import AvatarKitError, ClientClosed, ConfigurationError
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ class FleetWorker:
         account.turnstile = Turnstile(self._ledger, settings.account)
         try:
             await sink.check()
-            await self._work(stop, sink)
+            async with AtWork(self._ledger, self._run.id):
+                await self._work(stop, sink)
         finally:
             self._client.uploads.store = account.turnstile = None
             if self._sink is None:

@@ -195,6 +195,7 @@ def page(run: str, after: int) -> Move[Rows]:
 
 def put(run: str, rows: Rows) -> Move[None]:
     """Add copied jobs; those that are there already are left alone."""
+    yield LOCK_RUN, {"run": run}  # whoever feeds the run meanwhile counts what is new by the jobs' numbers
     clock = float((yield "SELECT {now}", {})[0][0])
     params: dict[str, Any] = {"run": run}
     values = []

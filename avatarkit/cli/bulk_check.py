@@ -51,8 +51,7 @@ def settled_encoding(
 
     async def main() -> str | None:
         if given is not None:
-            # With a mark at its beginning or without, UTF-8 is UTF-8.
-            return "utf-8-sig" if given.lower().replace("_", "-") in ("utf-8", "utf8") else given
+            return given
         return None if earlier is None else (await _fed_before(journal, earlier)).get("encoding")
 
     return main

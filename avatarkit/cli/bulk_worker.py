@@ -21,7 +21,6 @@ from avatarkit.bulk.ledger import Ledger as RunLedger
 from avatarkit.bulk.progress import measure
 from avatarkit.bulk.records import Run
 from avatarkit.bulk.run import BulkRun
-from avatarkit.bulk.worktime import AtWork
 from avatarkit.cli import bulk_check, output
 from avatarkit.cli.bulk_journal import MAIN, check_address, shown, the_run
 from avatarkit.cli.bulk_tell import exit_of, summary, summary_lines
@@ -213,8 +212,7 @@ def worker(
                 await ledger.set_limits(client.account_id, most_running=max_running)
             pace = "" if rate is None else f", at most {rate:g} requests a second over all workers"
             output.note(invocation, f"working on the run {found.id} in {shown(dsn)} with {engine}{pace}")
-            async with AtWork(ledger, found.id):
-                await _carried(invocation, FleetWorker(client, ledger, found, carrying, options))
+            await _carried(invocation, FleetWorker(client, ledger, found, carrying, options))
             return await _summed_up(invocation, ledger, found.id, dsn, over=until_done)
 
     code = run(invocation, main)
