@@ -84,6 +84,11 @@ class Pages:
         self._drift = 0.0  # pages a second
         self._entry = 0.0  # where new tasks appear
 
+    @property
+    def known(self) -> bool:
+        """Whether any task's place is known."""
+        return bool(self._places)
+
     def expect(self, task_id: str, *, now: float) -> None:
         """A task that was just submitted will be where new ones appear; a known one was looked at by itself now."""
         if not self._places:

@@ -201,7 +201,8 @@ class Rounds:
     ) -> BatchPage:
         page = await self._ask(ids, number)
         waiting = self._waiting
-        if len(self._unseen) <= 1:  # places in several lists are not told apart
+        # Places in several lists are not told apart, and in a list of one page there is nothing to choose.
+        if len(self._unseen) <= 1 and (page.more or number > 1 or self._pages.known):
             born = {task_id: waiting[task_id].born for task_id in page.found if task_id in waiting}
             self._pages.shown(number, born, expected, now=self._hub.clock.monotonic())
         self._take(page, missing)
