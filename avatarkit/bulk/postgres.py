@@ -6,11 +6,11 @@ import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import attrs
 
-from avatarkit.bulk import moves_runs, schema
+from avatarkit.bulk import moves_ends, moves_runs, moves_submit, schema
 from avatarkit.bulk.moves import Move
 from avatarkit.bulk.moves_store import MovesLedger
 from avatarkit.bulk.postgres_links import RECEIPTS, Links
@@ -18,6 +18,21 @@ from avatarkit.bulk.postgres_moving import Kind, Moving, storable
 from avatarkit.bulk.records import Added, NewJob
 
 T = TypeVar("T")
+
+# Moves that nearly always write the account's row.
+_OF_THE_ACCOUNT: frozenset[Callable[..., Any]] = frozenset(
+    (
+        moves_submit.open_intent,
+        moves_submit.put_back,
+        moves_submit.hold,
+        moves_submit.adopt,
+        moves_runs.turns,
+        moves_runs.too_many,
+        moves_runs.set_limits,
+        moves_ends.settle,
+        moves_ends.fail,
+    )
+)
 
 _FIRST_COUNT = 500
 """Jobs after whose adding the planner is told what is in the table; the next time is after twice as many."""
@@ -96,7 +111,9 @@ class PostgresLedger(MovesLedger):
 
         Raises TransportError when the database stays away, ClientClosed when the ledger is closed.
         """
-        return await self._moving.run(move)
+        made_by = move.func if isinstance(move, partial) else move
+        kind = Kind.WRITES_ACCOUNT if made_by in _OF_THE_ACCOUNT else Kind.WRITES
+        return await self._moving.run(move, kind)
 
     async def read(self, move: Callable[[], Move[T]]) -> T:
         """Run a move that changes nothing; all of it sees the same moment."""

@@ -41,11 +41,18 @@ _DEFAULTS: dict[str, Any] = {
     "target_session_attrs": "read-write",  # with several hosts: the one that is no replica
 }
 
-# A worker that is frozen in the middle of a move must not hold its locks for long: all others would wait for it.
+# A worker that is frozen in the middle of a move must not hold its locks for long: all others wait for it. A healthy
+# one is not that slow even on a bad network, and if it is, its move is made again.
+IDLE_SECONDS = 5.0
+# Its other connections, which wait in line for the same row, have to be gone when their turn comes, or each would hold
+# it for as long again. Two locks are waited for one after the other (the row's line, then who has the row), so that
+# this is less than half of the other.
+LOCK_SECONDS = 2.0
+
 _SETTINGS = """
 select set_config('search_path', %(path)s, false),
-       set_config('idle_in_transaction_session_timeout', '10s', false),
-       set_config('lock_timeout', '20s', false),
+       set_config('idle_in_transaction_session_timeout', %(idle)s, false),
+       set_config('lock_timeout', %(lock)s, false),
        set_config('default_transaction_isolation', 'read committed', false),
        set_config('synchronous_commit', case when current_setting('synchronous_commit') = 'remote_apply'
                                              then 'remote_apply' else 'on' end, false)
@@ -182,11 +189,15 @@ class Links:
         secrets: dict[str, Any] = {name: secret.reveal() for name, secret in self._secrets.items()}
         connection = await psycopg.AsyncConnection.connect("", autocommit=True, **self._given, **secrets)
         try:
-            await connection.execute(_SETTINGS, {"path": self.schema})
+            await connection.execute(_SETTINGS, self._settings())
         except BaseException:
             await connection.close()
             raise
         return Link(connection)
+
+    def _settings(self) -> dict[str, str]:
+        idle, lock = (f"{round(seconds * 1000)}ms" for seconds in (IDLE_SECONDS, LOCK_SECONDS))
+        return {"path": self.schema, "idle": idle, "lock": lock}
 
 
 def _parse(dsn: str) -> dict[str, Any]:

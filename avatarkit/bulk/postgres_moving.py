@@ -28,6 +28,9 @@ T = TypeVar("T")
 # server allows. A dead network is noticed sooner; this is for a server that stands still.
 _STATEMENT = 120.0
 _LONGEST_PAUSE = 1.0
+# Moves of one process that may stand in the line for an account's row. One works while the other one is on its way to
+# the server; more would make nothing faster, and on a slow network the line so long that it is not got through in time.
+_IN_LINE = 2
 
 # Text in quotes, a cast, or a parameter.
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|::|:([a-z_][a-z0-9_]*)|%", re.IGNORECASE)
@@ -38,6 +41,8 @@ class Kind(enum.Enum):
 
     READS = "reads"
     WRITES = "writes"
+    WRITES_ACCOUNT = "writes the account"
+    """It locks the account's row, for which all workers of the account stand in line."""
     MAKES_TABLES = "makes tables"
     """It may be made twice; there is no place for a receipt yet."""
 
@@ -71,6 +76,7 @@ class Moving:
         self._under_way = 0
         self._closed = False
         self._still = asyncio.Event()
+        self._line = asyncio.Semaphore(_IN_LINE)
 
     async def run(self, start: Callable[[], Move[T]], kind: Kind = Kind.WRITES) -> T:
         """Make the move that *start* begins; it is begun anew for each attempt.
@@ -102,7 +108,10 @@ class Moving:
         ends = asyncio.get_running_loop().time() + self._patience
         tries = 0
         while True:
-            values, trouble = await self._attempt(start, kind, ends)
+            if kind is Kind.WRITES_ACCOUNT:
+                values, trouble = await self._attempt_in_line(start, ends)
+            else:
+                values, trouble = await self._attempt(start, kind, ends)
             if trouble is None:
                 return values[0]
             await self._pause(trouble, tries, ends)
@@ -115,6 +124,20 @@ class Moving:
         if tries:  # the first time is mostly an idle connection that broke, or a dead-lock that is over
             longest = min(_LONGEST_PAUSE, 0.02 * 2**tries, left)
             await asyncio.sleep(longest * random.uniform(0.5, 1))  # noqa: S311 - it spreads, it guards nothing
+
+    async def _attempt_in_line(
+        self, start: Callable[[], Move[T]], ends: float
+    ) -> tuple[list[T], Trouble | None]:
+        # Waiting here costs nobody anything; in a transaction, or with a link in hand, it would.
+        try:
+            async with asyncio.timeout_at(ends):
+                await self._line.acquire()
+        except TimeoutError as error:
+            return [], Trouble.of(error)
+        try:
+            return await self._attempt(start, Kind.WRITES, ends)
+        finally:
+            self._line.release()
 
     async def _attempt(
         self, start: Callable[[], Move[T]], kind: Kind, ends: float

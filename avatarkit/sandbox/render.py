@@ -129,16 +129,31 @@ def _render(mode: Mode, path: Path, order: MediaOrder) -> float:
 
 def _studio(path: Path, order: MediaOrder) -> float:
     if order.audio is not None and order.audio.path is not None:
-        sound: Any = order.audio.path
-    else:
-        sound = studio.speak(
-            order.text or "…",
-            language=order.language,
-            rate=order.rate,
-            volume=order.volume,
-            pitch=order.pitch,
-            timbre=studio.Timbre(order.voice) if order.voice else None,
-        )
+        return _with_sound(path, order, order.audio.path)
+    if order.media == "video" and not order.text:
+        return _with_tone(path, order)
+    speech = studio.speak(
+        order.text or "…",
+        language=order.language,
+        rate=order.rate,
+        volume=order.volume,
+        pitch=order.pitch,
+        timbre=studio.Timbre(order.voice) if order.voice else None,
+    )
+    return _with_sound(path, order, speech)
+
+
+def _with_tone(path: Path, order: MediaOrder) -> float:
+    """Of a sound that came inline, or lies elsewhere, only the length is known: a tone stands for it."""
+    tone = path.with_suffix(".tone.wav")
+    try:
+        studio.plain_audio(tone, min(_PLAIN_LONGEST, order.seconds), format="wav")
+        return _with_sound(path, order, tone)
+    finally:
+        tone.unlink(missing_ok=True)
+
+
+def _with_sound(path: Path, order: MediaOrder, sound: Any) -> float:
     if order.media == "audio":
         return studio.render_audio(path, sound, format="mp3").duration_s
     face = order.face.path if order.face else _portrait(path.parent, order.presenter)

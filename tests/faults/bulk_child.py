@@ -9,7 +9,6 @@ import asyncio
 import importlib
 import json
 import os
-import random
 import signal
 import sys
 from typing import Any
@@ -20,52 +19,41 @@ def die() -> None:
 
 
 def mine(plan: dict[str, Any]) -> None:
-    """Set a trap that kills this process around one of many renames, commits or submissions."""
-    where, chance = plan["kill"], random.Random(plan["seed"])
-    left = chance.randint(3, 40)
+    """Set a trap that kills this process before one of many renames or links, or after it."""
+    left = plan["left"]
 
-    def trap() -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            die()
+    def trapped(original: Any) -> Any:
+        def around(*args: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            left -= 1
+            due = left == 0
+            if due and plan["before"]:
+                die()
+            original(*args, **kwargs)
+            if due:
+                die()
 
-    if where == "rename":
-        module, name = os, "replace"
-    elif where == "link":
-        module, name = os, "link"
-    else:
-        return
-    original = getattr(module, name)
+        return around
 
-    def around(*args: Any, **kwargs: Any) -> Any:
-        trap()
-        try:
-            return original(*args, **kwargs)
-        finally:
-            trap()
-
-    setattr(module, name, around)
+    os.replace, os.link = trapped(os.replace), trapped(os.link)
 
 
 def mine_ledger(plan: dict[str, Any], ledger: Any) -> None:
     """The same around a method of the ledger: before it, or after its commit and before anyone knows of it."""
-    chance, left = random.Random(plan["seed"]), 0
-    name = plan["kill"]
-    left = chance.randint(2, 30)
-    original = getattr(ledger, name)
+    original, left = getattr(ledger, plan["kill"]), plan["left"]
 
     async def around(*args: Any, **kwargs: Any) -> Any:
         nonlocal left
         left -= 1
-        if left == 0 and plan["seed"] % 2:
+        due = left == 0
+        if due and plan["before"]:
             die()
         answer = await original(*args, **kwargs)
-        if left == 0:
+        if due:
             die()
         return answer
 
-    setattr(ledger, name, around)
+    setattr(ledger, plan["kill"], around)
 
 
 async def work(plan: dict[str, Any]) -> None:
@@ -80,20 +68,19 @@ async def work(plan: dict[str, Any]) -> None:
     client = cls(
         *plan["credentials"],
         base_url=plan["base_url"],
-        rate_limit=None,
+        rate_limit=avatarkit.RateLimit(per_second=plan["rate"]),
         max_running=plan["cap"],
-        polling=avatarkit.Polling(shortest=0.05, longest=0.3),
+        polling=avatarkit.Polling(shortest=0.03, longest=0.15),
         timeouts=avatarkit.Timeouts(submit=2.0),
     )
     ledger = await open_ledger(plan["journal"])
-    if plan["kill"] not in ("", "rename", "link"):
+    if plan["kill"] not in ("", "rename"):
         mine_ledger(plan, ledger)
     counts: dict[str, int] = {}
     async with client:
-        jobs = [(f"job-{n:04d}", {**plan["request"], "text": f"{n}: Hello"}) for n in range(plan["jobs"])]
-        if "audio" in plan["request"]:
-            jobs = [(key, {**plan["request"], "prompt": key}) for key, _ in jobs]
-        options = BulkOptions(out=plan["out"], submits=24, max_failures=0)
+        keys = [f"job-{n:04d}" for n in range(plan["jobs"])]
+        jobs = [(key, {**plan["request"], plan["words"]: key}) for key in keys]
+        options = BulkOptions(out=plan["out"], submits=plan["submits"], max_failures=0)
         async with BulkRun(client, jobs, ledger, options) as run:
             async for outcome in run.outcomes():
                 counts[outcome.state.value] = counts.get(outcome.state.value, 0) + 1
@@ -103,5 +90,6 @@ async def work(plan: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     plan = json.loads(sys.argv[1])
-    mine(plan)
+    if plan["kill"] == "rename":
+        mine(plan)
     asyncio.run(work(plan))

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -25,7 +24,6 @@ import pytest
 import avatarkit
 from avatarkit.bulk.output_places import NOTES
 from avatarkit.bulk.postgres import PostgresLedger
-from avatarkit.bulk.postgres_links import _SETTINGS
 from avatarkit.bulk.run import BulkOptions, BulkRun
 from avatarkit.protocol.fakewire import FakeFile
 from avatarkit.sandbox.faults import Fault, FaultKind
@@ -45,13 +43,13 @@ BYTES = 4096  # of each video
 CHILD = Path(__file__).with_name("fleet_child.py")
 IMAGE, SOUND = "https://example.com/face.jpg", "https://example.com/words.mp3"
 
-# Every window is much shorter than the 13 s of a freeze: lease, send window and time limit, heartbeats, hand-outs, and
-# how long the locks of a frozen worker stop all others. So these have gone on for long when it goes on.
+# Every window is much shorter than the 13 s of a freeze: lease, send window and time limit, heartbeats, hand-outs; the
+# database's own is, too, after which it ends what a frozen worker has locked. So the others have gone on for long when
+# it goes on.
 PATCH = {
     "avatarkit.bulk.doubts": {"_ABSENT_APART": 0.5},
     "avatarkit.bulk.gate": {"SEND_SECONDS": 3.0},
     "avatarkit.bulk.moves_submit": {"SLOT_WAIT": 0.2},
-    "avatarkit.bulk.postgres_links": {"_SETTINGS": re.sub(r"(_timeout', )'\d+s'", r"\1'3s'", _SETTINGS)},
     "avatarkit.bulk.pgqueuer_engine": {"HEARTBEAT": 4.0, "_LOOK": 0.5},
     "avatarkit.bulk.procrastinate_engine": {"HEARTBEAT": 4.0, "_LOOK": 0.5},
     "avatarkit.providers.guiji.limits": {"SETTLE_SECONDS": 1.0},

@@ -18,6 +18,7 @@ from staging_s3 import KEY, SECRET, s3_server
 import avatarkit
 from avatarkit.bulk import output_folder
 from avatarkit.bulk.output import Output, unsigned
+from avatarkit.bulk.output_folder import Folder
 from avatarkit.bulk.output_places import NOTES, Held, Owner, note_of
 from avatarkit.bulk.output_store import StoreFolder
 from avatarkit.bulk.records import Job, JobState, RunSettings
@@ -260,6 +261,7 @@ async def test_a_full_disk_is_a_failed_download(tmp_path: Path, monkeypatch: pyt
 
     output = Output(tmp_path, sidecar=True)
     with monkeypatch.context() as patch:
+        patch.setattr(output_folder.os, "symlink", full)
         patch.setattr(output_folder.os, "write", full)
         with pytest.raises(DownloadFailed, match="No space left"):
             await output.put(Film(), *job())
@@ -460,3 +462,40 @@ def test_a_real_video_into_a_folder(tmp_path: Path) -> None:
                 assert box.seen.downloads == downloads
 
     run_virtual(main)
+
+
+@pytest.mark.asyncio
+async def test_a_claim_is_made_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is opened and written, so a process that is killed leaves a whole claim or none."""
+
+    def never(*_: Any, **__: Any) -> int:
+        raise AssertionError("a claim takes two steps")
+
+    owner = Owner.of("r", "k1", "t1")
+    (tmp_path / NOTES).mkdir()
+    folder = Folder(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(output_folder.os, "open", never)
+        assert (await folder.claim("k1.mp4", owner)).held is Held.FREE
+        assert (await Folder(tmp_path).claim("k1.mp4", owner)).held is Held.FREE
+        assert (await folder.claim("k1.mp4", Owner.of("r", "k2", "t1"))).held is Held.TAKEN
+        await folder.release("k1.mp4", owner)
+        assert (await folder.claim("k1.mp4", Owner.of("r", "k2", "t1"))).held is Held.FREE
+
+
+@pytest.mark.asyncio
+async def test_claims_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without links has files for claims, with the same meaning."""
+
+    def none(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(output_folder.os, "symlink", none)
+    one, row = job()
+    facts = await Output(tmp_path).put(Film(), one, row)
+    (note,) = (tmp_path / NOTES).iterdir()
+    assert note.is_file()
+    assert await Output(tmp_path).put(Film(b"other"), one, row) == facts
+    assert (await Output(tmp_path).put(Film(), *job("k2", title="k1")))["file"] == "k2.mp4"
+    await Output(tmp_path).settled(one, facts)
+    assert not note.exists()

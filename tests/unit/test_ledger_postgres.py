@@ -7,15 +7,17 @@ import collections
 import contextlib
 import itertools
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 from ledger_suite import LedgerSuite
 
-from avatarkit.bulk import schema
+from avatarkit.bulk import postgres_moving, schema
 from avatarkit.bulk.postgres import PostgresLedger
-from avatarkit.bulk.records import Intent, JobState, NewJob, OpenAnswer, Opened, RunSettings
+from avatarkit.bulk.postgres_moving import Kind
+from avatarkit.bulk.records import Intent, JobState, Look, NewJob, OpenAnswer, Opened, RunSettings
 from avatarkit.errors import ClientClosed, ConfigurationError, TransportError
 from avatarkit.models import Guard, Ticket
 
@@ -381,3 +383,44 @@ async def test_an_unreachable_database_is_said_when_opening() -> None:
     with pytest.raises(TransportError, match=r"127\.0\.0\.1") as caught:
         await PostgresLedger.open("postgresql://me:hush-hush@127.0.0.1:1/db", patience=0.02)
     assert "hush" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.asyncio
+async def test_moves_that_write_the_account_stand_in_line(
+    ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the steps of a job's life those that lock the account's row, and only they, go through the process's line."""
+    run, translate, kinds, written = ledger._moving.run, postgres_moving.translated, list[Kind](), list[str]()
+
+    async def spying(move: Any, kind: Kind = Kind.WRITES) -> Any:
+        kinds.append(kind)
+        return await run(move, kind)
+
+    def reading(sql: str) -> bytes:
+        written.append(sql)
+        return translate(sql)
+
+    await ledger.open_run("r", SETTINGS)
+    await ledger.add("r", jobs(5))
+    monkeypatch.setattr(ledger._moving, "run", spying)
+    monkeypatch.setattr(postgres_moving, "translated", reading)
+    steps = [
+        partial(ledger.set_limits, "acc", most_running=50, per_second=1e6),
+        *(partial(ledger.open_intent, intent(f"k{n}")) for n in range(5)),
+        partial(ledger.accepted, "r", "k0", 1, task_id="t", token="tok", look_at=0.0),
+        partial(ledger.settle, "r", [Look(key="k0", attempt=1, state=JobState.READY)]),
+        partial(ledger.finish, "r", "k0", 1, result={}),
+        partial(ledger.put_back, "r", "k1", 1, error={}),
+        partial(ledger.hold, "r", "k2", 1, error={}),
+        partial(ledger.adopt, "r", "k2", 1, task_id="t2", token="tok", look_at=0.0),
+        partial(ledger.fail, "r", "k4", 1, error={}),
+        partial(ledger.turns, "acc", 2),
+        partial(ledger.too_many, "acc", 0.0),
+    ]
+    for step in steps:
+        await step()
+        locks = any(sql.startswith("UPDATE accounts") for sql in written)
+        assert locks is (step.func not in (ledger.accepted, ledger.finish)), step
+        assert kinds == [Kind.WRITES_ACCOUNT if locks else Kind.WRITES], step
+        kinds.clear()
+        written.clear()

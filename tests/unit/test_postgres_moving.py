@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import subprocess
+import sys
+import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import pytest_asyncio
 
+from avatarkit.bulk import postgres_links
 from avatarkit.bulk.moves import Again, Move
 from avatarkit.bulk.postgres_links import RECEIPTS, Links
 from avatarkit.bulk.postgres_moving import Kind, Moving, storable, translated
@@ -299,6 +304,100 @@ async def test_a_refused_statement_is_not_repeated(mover: Moving) -> None:
     with pytest.raises(AvatarKitError, match=r"refused: column .* \(42703\)") as caught:
         await mover.run(move)
     assert caught.value.__context__ is None
+
+
+# A worker whose moves all write one row, and that is frozen when one of them has it and others wait for it.
+FROZEN = """
+import asyncio, os, signal, sys
+from avatarkit.bulk import postgres_links
+from avatarkit.bulk.postgres_moving import Kind, Moving
+dsn, schema, postgres_links.IDLE_SECONDS, postgres_links.LOCK_SECONDS = *sys.argv[1:3], *map(float, sys.argv[3:])
+
+def add(freeze=False):
+    yield "UPDATE counters SET n = n + 1", {}
+    if freeze:
+        while (yield "SELECT count(*) FROM pg_locks WHERE NOT granted", {})[0][0] < 5:
+            yield "SELECT pg_sleep(0.01)", {}
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+async def main():
+    moving = Moving(postgres_links.Links(dsn, schema=schema, most=8), patience=60)
+    first = asyncio.ensure_future(moving.run(lambda: add(freeze=True)))
+    await asyncio.sleep(0.05)
+    await asyncio.gather(first, *(moving.run(add) for _ in range(6)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.asyncio
+async def test_a_frozen_worker_stops_the_others_once(
+    postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a frozen process locked is free after one timeout; its connections in line do not get it one by one.
+
+    Both timeouts are a fifth of what they are.
+    """
+
+    def add() -> Move[None]:
+        yield "UPDATE counters SET n = n + 1", {}  # an INSERT … ON CONFLICT may jump the queue
+
+    idle, lock = postgres_links.IDLE_SECONDS / 5, postgres_links.LOCK_SECONDS / 5
+    monkeypatch.setattr(postgres_links, "IDLE_SECONDS", idle)
+    monkeypatch.setattr(postgres_links, "LOCK_SECONDS", lock)
+    async with moving(postgres.dsn, postgres) as mover:
+        await mover.run(adding("a"))
+        code = [sys.executable, "-c", FROZEN, postgres.dsn, postgres.schema, str(idle), str(lock)]
+        with subprocess.Popen(code) as worker:
+            try:
+                while psutil.Process(worker.pid).status() != psutil.STATUS_STOPPED:
+                    assert worker.poll() is None
+                    await asyncio.sleep(0.01)
+                begun = time.monotonic()
+                await mover.run(add)
+                assert time.monotonic() - begun < 1.8 * idle
+            finally:
+                worker.kill()
+
+
+@pytest.mark.asyncio
+async def test_few_moves_of_one_process_stand_in_line_for_the_account(postgres: Database) -> None:
+    """However many moves write the account at once, few of them bother the server at a time; all are made."""
+    inside, most = 0, 0
+
+    def move() -> Move[int]:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        yield "SELECT 1", {}
+        rows = yield from adding("a")()
+        inside -= 1
+        return rows
+
+    async with moving(postgres.dsn, postgres, most=8) as mover:
+        made = await asyncio.gather(*(mover.run(move, Kind.WRITES_ACCOUNT) for _ in range(20)))
+        assert sorted(made) == list(range(1, 21))
+        assert most == 2
+        await asyncio.gather(*(mover.run(move) for _ in range(20)))
+        assert most > 2
+
+
+@pytest.mark.asyncio
+async def test_waiting_in_line_ends_with_patience(postgres: Database) -> None:
+    """A move that gets no place in line for as long as its patience lasts says so, and leaves the line in order."""
+    async with moving(postgres.dsn, postgres, patience=0.2) as mover:
+
+        def slow() -> Move[int]:
+            yield "SELECT pg_sleep(0.3)", {}
+            return (yield from adding("a")())
+
+        await mover.run(adding("a"))
+        holding = [asyncio.ensure_future(mover.run(slow, Kind.WRITES_ACCOUNT)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(TransportError, match="does not answer"):
+            await mover.run(adding("a"), Kind.WRITES_ACCOUNT)
+        assert sorted(await asyncio.gather(*holding)) == [2, 3]
+        assert await mover.run(adding("a"), Kind.WRITES_ACCOUNT) == 4
 
 
 @pytest.mark.asyncio

@@ -224,6 +224,17 @@ def test_what_the_studio_cannot_digest_is_rendered_plainly(problem, monkeypatch,
         assert target.stat().st_size > 100
 
 
+def test_a_video_of_a_sound_that_is_not_kept_is_as_long_as_the_sound(tmp_path: Path):
+    """An inline sound leaves nothing but its length: the studio's video has it, and nothing else is left behind."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    target, portrait = folder / "a.mp4", render._portrait(folder, "")
+    seconds = render._studio(target, MediaOrder(media="video", seconds=3.0))
+    assert seconds == pytest.approx(3.0, abs=0.15)
+    assert render.media_seconds(target) == pytest.approx(3.0, abs=0.15)
+    assert sorted(folder.iterdir()) == sorted([target, portrait])
+
+
 def test_the_length_of_a_wav_is_measured_and_rubbish_has_none(tmp_path):
     """A charged estimate can use the true length of an uploaded sound."""
     studio.plain_audio(tmp_path / "a.wav", 3.0, format="wav")
