@@ -49,7 +49,9 @@ class Links:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._latest: dict[str, int] = {}  # results' URLs that need no check: they were signed here a moment ago
+        self._latest: dict[
+            str, int
+        ] = {}  # results' URLs that need no check: they were signed here a moment ago
 
     def _signature(self, *parts: str) -> str:
         digest = hmac.digest(self._secret, "\n".join(parts).encode(), "sha1")
