@@ -143,7 +143,7 @@ class Hands:
 
         False, and nothing happens, when this worker has its hands full.
         """
-        if self._fetching.locked() or self._stop.is_set():
+        if len(self._own) >= self._options.downloads or self._fetching.locked() or self._stop.is_set():
             return False
         own = asyncio.get_running_loop().create_task(self._carried(job.key, lambda _: self._fetch(job, task)))
         self._own.add(own)

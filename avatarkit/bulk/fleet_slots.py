@@ -66,6 +66,7 @@ class Slots:
         self._running = limits.running
         self._freed -= freed
         if limits.most_running is None:
+            self._sent.clear()  # nothing is counted where nothing is limited
             return math.inf
         await self._look_up()
         return max(0, limits.most_running - limits.running - len(self._sent))

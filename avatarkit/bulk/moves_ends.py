@@ -65,7 +65,7 @@ _FINISH = f"""UPDATE jobs SET state = 'done', result = :result, error = '{{}}', 
 _FINISH_PLAIN = """UPDATE jobs SET state = 'done', result = :result, error = '{}', finished_at = {now},
         ended_at = coalesce(ended_at, {now})
     WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = 'ready' AND part = 0 AND reserved = 0
-        AND (:is_told = 0 OR (charged = :cost AND told = :cost))
+        AND (:is_told = 0 OR (charged = :cost AND told = :cost AND cost IS NOT NULL))
         AND NOT EXISTS (SELECT 1 FROM runs WHERE id = :run AND failures_in_row > 0)
     RETURNING seq"""
 

@@ -69,11 +69,12 @@ class Output:
             MissingCredentials: the store's are not there.
 
         """
-        owner = Owner.of("", _PROBE, secrets.token_hex(8))
+        probe = f"{_PROBE}-{secrets.token_hex(8)}"  # workers that begin together look at the same time
+        owner = Owner.of("", probe, "")
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                await self._place.claim(_PROBE, owner)
-                await self._place.release(_PROBE, owner)
+                await self._place.claim(probe, owner)
+                await self._place.release(probe, owner)
         except (DownloadFailed, TimeoutError) as error:
             why = str(error) or f"no answer within {_PROBE_SECONDS:g} s"
             raise ConfigurationError(

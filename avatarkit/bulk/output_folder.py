@@ -8,6 +8,7 @@ import errno
 import os
 import secrets
 import stat
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from avatarkit.transport.download import Downloaded
 from avatarkit.transport.partfile import drop_twin
 
 _IN_THE_WAY = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL}
+_TIDIED = (0.0, 0.001, 0.01, 0.05, 0.2)  # seconds between two tries to make a claim in a folder that vanishes
 T = TypeVar("T")
 
 
@@ -81,7 +83,7 @@ class Folder:
             root = self._base()
             with contextlib.suppress(OSError):
                 note = root / note_of(name)
-                if owner_in(note.read_bytes()) == owner:
+                if owner_in(_read(note)) == owner:
                     for path in (root / name, root / f"{name}{SIDECAR}", note):
                         path.unlink(missing_ok=True)
 
@@ -129,7 +131,10 @@ class Folder:
         younger = (
             None if found is None else stat.S_ISREG(found.st_mode) and found.st_mtime_ns >= made.st_mtime_ns
         )
-        held = owner_in(_read(note))
+        try:
+            held = owner_in(_read(note))
+        except FileNotFoundError:
+            return Claim(Held.TAKEN)  # it was dropped in this moment: what lies there is its owner's
         claim = judged(held, owner, younger=younger, size=found.st_size if found is not None else 0)
         if claim.held in (Held.FREE, Held.OLDER) and held != owner:
             _write(note, noted(owner))  # a file, which nobody else makes new: it can be replaced in one step
@@ -141,11 +146,14 @@ class Folder:
         """Whether the claim is made now; the folder of claims is seen to before the first, and when it has gone."""
         if not self._has_notes:
             self._open_notes(note.parent)
-        try:
-            return _create(note, owner)
-        except FileNotFoundError:
-            self._open_notes(note.parent)
-            return _create(note, owner)
+        for pause in _TIDIED:
+            try:
+                return _create(note, owner)
+            except FileNotFoundError:
+                # Another process that ends takes the folder away, where it is empty, as fast as it is made.
+                time.sleep(pause)
+                self._open_notes(note.parent)
+        return _create(note, owner)
 
     def _open_notes(self, folder: Path) -> None:
         _make(folder)

@@ -21,6 +21,7 @@ import attrs
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.errors import AvatarKitError
 
+_NOTE_SECONDS = 5.0  # for a note; then it is left out
 _EVERY = 10.0  # seconds between two notes
 _PATIENCE = 30.0  # seconds without a note after which nobody works any more
 _FRESH = 60.0  # seconds for which what was left over by the last stretch is still coming in
@@ -166,8 +167,10 @@ class AtWork:
             await self._note()
 
     async def _note(self, *, begins: bool = False, ends: bool = False) -> None:
-        with suppress(AvatarKitError):
-            now = await self._ledger.now()
-            known = await work_time(self._ledger, self._run)
-            work = known.noted(now, self._who, begins=begins, ends=ends)
-            await keep_work_time(self._ledger, self._run, work)
+        # A note is not worth a run: neither what is wrong with an older one nor a ledger that is away may end it.
+        with suppress(AvatarKitError, TimeoutError, LookupError, TypeError, ValueError):
+            async with asyncio.timeout(_NOTE_SECONDS):
+                now = await self._ledger.now()
+                known = await work_time(self._ledger, self._run)
+                work = known.noted(now, self._who, begins=begins, ends=ends)
+                await keep_work_time(self._ledger, self._run, work)

@@ -193,6 +193,11 @@ class PartFile:
             if not stat.S_ISREG(opened.st_mode):
                 self._close()
                 raise InvalidRequest(f"{self.path}: is in the way")
+            if opened.st_nlink > 1:
+                # Killed while it was renamed: this is a finished target too, and must not be written to.
+                self._close()
+                self.path.unlink(missing_ok=True)
+                continue
             if not _try_lock(self._fd):
                 self._close()
                 raise InvalidRequest(f"{self.target}: is being downloaded already")
@@ -214,7 +219,12 @@ class PartFile:
         # Between opening and locking, its former owner may have renamed the file to the target.
         if not os.path.samestat(opened, found):
             return False
-        _is_taken(self.target, overwrite=self._overwrite)
+        try:
+            _is_taken(self.target, overwrite=self._overwrite)
+        except InvalidRequest:
+            if not found.st_size:
+                self.path.unlink(missing_ok=True)  # it was made just now, for nothing
+            raise
         self._resume(found.st_size)
         return True
 

@@ -80,6 +80,7 @@ class Rounds:
             return
         now = self._hub.clock.monotonic()
         self._waiting[record.task_id] = record
+        self._pages.keep(self._waiting)
         self._pages.expect(record.task_id, now=now)
         self._plan(record, delay, now)
         self._arm(self._due[record.task_id])
@@ -190,9 +191,10 @@ class Rounds:
         pages, enough = self._pages, _EAGERNESS**2
         pages.keep(self._waiting)
         numbers = {pages.page(each, now=outlook.now) for each in due if not self._alone(each, outlook)}
-        read = outlook.best(_PER_SECOND, worth=enough, due=numbers)
+        read, ids = outlook.best(_PER_SECOND, worth=enough, due=numbers), tuple(missing)
+        self._lists_at = math.inf  # should a read fail, every task's own schedule goes on
         for number in read:
-            await self._read(tuple(missing), number, missing, outlook.tasks[number])
+            await self._read(ids, number, missing, outlook.tasks[number])
         self._lists_at = outlook.later(read, worth=enough)
         return len(read)
 

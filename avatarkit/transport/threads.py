@@ -94,9 +94,21 @@ class _Threads:
             self._waiting += 1
             lacking = self._waiting > self._idle and self._count < self._most
             self._count += lacking
-        self._work.put(work)
         if lacking:
+            self._begin_one()
+        self._work.put(work)
+
+    def _begin_one(self) -> None:
+        """Make another thread. Where the system allows no more, those that are there have to do."""
+        try:
             threading.Thread(target=self._run, name="avatarkit-files", daemon=True).start()
+        except RuntimeError:
+            with self._mutex:
+                self._count -= 1
+                if self._count:
+                    return
+                self._waiting -= 1
+            raise
 
     def _run(self) -> None:
         while True:

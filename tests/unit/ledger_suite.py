@@ -550,6 +550,16 @@ class LedgerSuite:
         assert (await the(ledger)).cost == cost
 
     @pytest.mark.asyncio
+    async def test_what_cost_nothing_is_known_to(self, ledger: Ledger) -> None:
+        """A cost of 0, told at the very end of a job for which nothing was set aside, is not a cost that is unknown."""
+        await begun(ledger)
+        assert (await ledger.open_intent(intent("a", 1, cost=0.0))).opened is Opened.YES
+        assert await ledger.accepted(RUN, "a", 1, task_id="t1", token="tok", look_at=0.0)
+        await ledger.settle(RUN, [Look(key="a", attempt=1, state=JobState.READY)])
+        assert await ledger.finish(RUN, "a", 1, result={}, cost=0.0)
+        assert (await the(ledger)).cost == 0.0
+
+    @pytest.mark.asyncio
     async def test_failures(self, ledger: Ledger) -> None:
         """Money is given back unless a cost is told; failures in a row count until one is done."""
         await begun(ledger, *"abcd")

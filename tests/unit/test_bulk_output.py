@@ -499,3 +499,49 @@ async def test_claims_where_there_are_no_links(tmp_path: Path, monkeypatch: pyte
     assert (await Output(tmp_path).put(Film(), *job("k2", title="k1")))["file"] == "k2.mp4"
     await Output(tmp_path).settled(one, facts)
     assert not note.exists()
+
+
+@pytest.mark.asyncio
+async def test_a_duplicate_is_discarded_with_its_claim(tmp_path: Path) -> None:
+    """Another worker was quicker: file, sidecar and claim go; what another job claims stays."""
+    output = Output(tmp_path, sidecar=True)
+    one, row = job()
+    facts = await output.put(Film(), one, row)
+    await output.discard(job("k2")[0], facts)
+    assert set(files(tmp_path)) == {"k1.mp4", "k1.mp4.json"}
+    await output.discard(one, facts)
+    assert files(tmp_path) == {}
+    assert list((tmp_path / NOTES).iterdir()) == []
+
+
+@pytest.mark.asyncio
+async def test_a_claim_that_goes_while_it_is_read_was_somebody_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at a claim and reading it its owner may drop it: the name is taken, nothing fails."""
+    owner = Owner.of("r", "k1", "t1")
+    await Folder(tmp_path).claim("k1.mp4", Owner.of("r", "k2", "t1"))
+    monkeypatch.setattr(output_folder, "_read", _gone)
+    assert (await Folder(tmp_path).claim("k1.mp4", owner)).held is Held.TAKEN
+
+
+def _gone(path: Path) -> bytes:
+    raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+
+@pytest.mark.asyncio
+async def test_the_folder_of_claims_may_vanish_at_any_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that ends removes it, where it is empty, between making it and making a claim in it."""
+    original, left = output_folder._create, [3]
+
+    def tidied(path: Path, owner: Owner) -> bool:
+        if left[0]:
+            left[0] -= 1
+            path.parent.rmdir()
+        return original(path, owner)
+
+    monkeypatch.setattr(output_folder, "_create", tidied)
+    assert (await Folder(tmp_path).claim("k1.mp4", Owner.of("r", "k1", "t1"))).held is Held.FREE
+    assert left == [0]

@@ -416,6 +416,25 @@ async def test_who_works_notes_it_until_the_end(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.asyncio
+async def test_a_note_that_cannot_be_read_or_written_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note in a form that a newer version may have, and a ledger that does not answer, are passed over."""
+    monkeypatch.setattr(worktime, "_NOTE_SECONDS", 0.01)
+    async with story(tmp_path) as made:
+        await made.ledger.remember("", f"work:{RUN}", {"v": 2, "stretches": []})
+        async with AtWork(made.ledger, RUN):
+            pass
+
+        async def silent(*_: object, **__: object) -> None:
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(made.ledger, "recall", silent)
+        async with asyncio.timeout(5), AtWork(made.ledger, RUN):
+            pass
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("earlier", [0, 40])
 async def test_the_first_wave_is_no_pace(tmp_path: Path, earlier: int) -> None:
     """Ten tasks begun together end together: until a task's time has passed, that hardly counts."""

@@ -22,6 +22,7 @@ from avatarkit.settings import Timeouts
 from avatarkit.testing import VirtualClock, run_virtual
 from avatarkit.transport import bare, threads
 from avatarkit.transport.download import Downloaded, download, read_bytes, safe_name
+from avatarkit.transport.partfile import Identity, PartFile
 
 BODY = hashlib.sha256(b"seed").digest() * 100_000  # 3.2 MB
 SECRET = "s3cr3t-signature"
@@ -721,3 +722,16 @@ def test_safe_name(text: str, name: str) -> None:
     """Titles become one harmless file name of bounded length that keeps its extension."""
     assert safe_name(text, default="video") == name
     assert len(name.encode()) <= 150
+
+
+def test_a_part_file_that_is_a_finished_target_too_is_left_alone(tmp_path: Path) -> None:
+    """Killed between its two names: replacing the target begins with a new part file, and the old content stays."""
+    target, part = tmp_path / "v.mp4", tmp_path / "v.mp4.part"
+    target.write_bytes(BODY)
+    part.hardlink_to(target)
+    begun = PartFile.acquire(target, overwrite=True, digest=False)
+    begun.begin(Identity())
+    begun.write([b"half"])
+    begun.close()
+    assert target.read_bytes() == BODY
+    assert part.read_bytes() == b"half"

@@ -6,12 +6,15 @@ import asyncio
 import math
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
 from bulk_house import in_virtual_time
 from fleet_house import OPTIONS, Leaky, house
 
+from avatarkit.bulk.fleet import FleetOptions
+from avatarkit.bulk.fleet_hands import Hands
 from avatarkit.bulk.fleet_slots import Slots
 from avatarkit.bulk.fleet_turns import Turnstile
 from avatarkit.bulk.records import AccountLimits, JobState, Turns
@@ -266,5 +269,41 @@ def test_two_runs_share_an_account(tmp_path: Path) -> None:
                 assert (await at.ledger.counts(run)).jobs == {JobState.DONE: 20}
             assert at.bulk.box.seen.peak_running == 4
             assert set(at.bulk.made().values()) == {2}
+
+    in_virtual_time(main)
+
+
+def test_without_a_cap_nothing_is_counted() -> None:
+    """An account that knows no cap has room for all, and messages are not remembered for it."""
+
+    async def main() -> None:
+        account = Account(cap=None)
+        slots = account.slots()
+        for number in range(100):
+            slots.sent([f"k{number}"])
+            assert await slots.free() == math.inf
+        assert len(slots) == 0
+
+    in_virtual_time(main)
+
+
+def test_a_leader_collects_no_more_at_once_than_it_may() -> None:
+    """Of many tasks that end together it takes on as many as its downloads; the others are for all workers."""
+
+    async def main() -> None:
+        gate = asyncio.Event()
+
+        async def collect(job: Any, task: Any) -> Any:
+            await gate.wait()
+            return SimpleNamespace(over=True)
+
+        stages: Any = SimpleNamespace(sink=None, ledger=None, run=SimpleNamespace(id="r"), collect=collect)
+        hands = Hands(stages, FleetOptions(downloads=3), asyncio.Event())
+        jobs: list[Any] = [SimpleNamespace(key=f"k{number}") for number in range(20)]
+        assert sum(hands.collect_own(job, object()) for job in jobs) == 3  # type: ignore[arg-type]
+        gate.set()
+        await hands.aclose()
+        assert hands.collect_own(jobs[5], object())  # type: ignore[arg-type]
+        await hands.aclose()
 
     in_virtual_time(main)

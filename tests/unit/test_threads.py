@@ -138,3 +138,28 @@ def test_virtual_time_stands_still_meanwhile() -> None:
         return loop.time()
 
     assert 60 <= run_virtual(main) < 61
+
+
+@pytest.mark.asyncio
+async def test_a_system_that_allows_no_more_threads(
+    own: threads._Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any thread it is said at once, and none is counted; with one, that one does all; later there are more."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for _ in range(5):
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refused)
+            with pytest.raises(RuntimeError, match="new thread"):
+                await in_thread(len, "a")
+    assert (own._count, own._waiting) == (0, 0)
+    gate = threading.Event()
+    held = in_a_thread(gate.wait)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        waiting = in_a_thread(len, "ab")
+    assert own._count == 1
+    gate.set()
+    assert (await held, await waiting) == (True, 2)
