@@ -22,7 +22,7 @@ from avatarkit.bulk.records import NewJob
 from avatarkit.bulk.shapes import Shapes
 from avatarkit.bulk.specs import Mistake, PlainRow, Row, spec_of
 from avatarkit.errors import ConfigurationError, InvalidRequest, UnsupportedOperation
-from avatarkit.transport.clock import in_thread
+from avatarkit.transport.threads import in_thread
 
 _BATCH = 5000
 _MOST_MISTAKES = 1000

@@ -19,7 +19,7 @@ from avatarkit.bulk.output import unsigned
 from avatarkit.bulk.records import Job, JobState
 from avatarkit.bulk.specs import MEDIA, WORDS, Row, row_from
 from avatarkit.errors import ConfigurationError, InvalidRequest
-from avatarkit.transport.clock import in_thread
+from avatarkit.transport.threads import in_thread
 
 Form = Literal["csv", "tsv", "jsonl"]
 

@@ -26,9 +26,9 @@ from avatarkit.bulk.output_places import (
     owner_in,
 )
 from avatarkit.errors import ConfigurationError, DownloadFailed
-from avatarkit.transport.clock import in_thread
 from avatarkit.transport.download import Downloaded
 from avatarkit.transport.partfile import drop_twin
+from avatarkit.transport.threads import in_thread
 
 _IN_THE_WAY = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL}
 _TIDIED = (0.0, 0.001, 0.01, 0.05, 0.2)  # seconds between two tries to make a claim in a folder that vanishes

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from avatarkit.bulk.output_places import SIDECAR, Claim, Held, Owner, judged, note_of, noted, owner_in
 from avatarkit.errors import AvatarKitError, DownloadFailed, UploadFailed
-from avatarkit.transport.clock import in_thread
 from avatarkit.transport.download import Downloaded
 from avatarkit.transport.store_urls import parse_location
 from avatarkit.transport.stores import Bucket, translated
+from avatarkit.transport.threads import in_thread
 
 _UNKNOWN_CONDITION = (400, 405, 501)
 T = TypeVar("T")

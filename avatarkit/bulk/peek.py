@@ -14,7 +14,7 @@ from avatarkit.bulk.moves_store import MovesLedger
 from avatarkit.bulk.schema import APPLICATION_ID, VERSION
 from avatarkit.bulk.sqlite_file import drive, trouble
 from avatarkit.errors import ConfigurationError
-from avatarkit.transport.clock import in_thread
+from avatarkit.transport.threads import in_thread
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ import psycopg
 from avatarkit.bulk.fleet import Handler, Stage, cut, queue_name, resting
 from avatarkit.bulk.postgres_links import Links, Trouble
 from avatarkit.errors import ConfigurationError, MissingExtra, TransportError
-from avatarkit.transport.clock import in_thread
+from avatarkit.transport.threads import in_thread
 
 try:
     from procrastinate import App, PsycopgConnector

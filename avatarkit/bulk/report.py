@@ -16,8 +16,8 @@ from avatarkit.bulk.report_facts import Facts
 from avatarkit.bulk.report_html import GENERATOR, Content, page
 from avatarkit.bulk.report_text import shell_word
 from avatarkit.errors import ConfigurationError
-from avatarkit.transport.clock import in_thread
 from avatarkit.transport.store_urls import is_store_url
+from avatarkit.transport.threads import in_thread
 
 _BATCH = 2000
 _HEAD = 4000  # bytes within which a report says that it is one

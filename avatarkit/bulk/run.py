@@ -28,7 +28,7 @@ from avatarkit.bulk.records import Job, JobState, Run, RunSettings, RunState
 from avatarkit.bulk.stages import Sink, Stages
 from avatarkit.bulk.worktime import AtWork
 from avatarkit.errors import AvatarKitError
-from avatarkit.transport.clock import in_thread
+from avatarkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
     from avatarkit.client import AsyncClient

@@ -24,7 +24,7 @@ from avatarkit.cli.failures import Exit
 from avatarkit.cli.invocation import Invocation
 from avatarkit.errors import InvalidRequest
 from avatarkit.generation import all_capabilities
-from avatarkit.transport.clock import in_thread
+from avatarkit.transport.threads import in_thread
 
 
 async def check(

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import attrs
 
 from avatarkit.protocol.fakewire import FakeFile
-from avatarkit.transport.clock import in_thread
+from avatarkit.transport.threads import in_thread
 
 PIECE = 256 * 1024
 _WRITE_SIZE = 1024 * 1024

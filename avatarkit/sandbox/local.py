@@ -20,7 +20,8 @@ from avatarkit.sandbox.seen import Seen
 from avatarkit.sandbox.server import SandboxServer
 from avatarkit.sandbox.wire import SandboxWire
 from avatarkit.sandbox.world import Delay, SandboxWorld
-from avatarkit.transport.clock import SYSTEM_CLOCK, Clock, in_thread
+from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
+from avatarkit.transport.threads import in_thread
 from avatarkit.transport.wire import Wire
 
 # Names that lead nowhere (RFC 6761), for a sandbox without sockets.

@@ -24,7 +24,8 @@ from avatarkit.sandbox.files import FileStore, TooLarge, span_of
 from avatarkit.sandbox.render import media_seconds
 from avatarkit.sandbox.seen import Seen
 from avatarkit.sandbox.world import SandboxWorld
-from avatarkit.transport.clock import Clock, in_thread
+from avatarkit.transport.clock import Clock
+from avatarkit.transport.threads import in_thread
 
 JSON_LIMIT = 1024 * 1024
 _NOT_FOUND = FakeResponse(

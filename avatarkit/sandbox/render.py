@@ -19,7 +19,7 @@ from avatarkit.errors import AvatarKitError
 from avatarkit.protocol.fakewire import FakeFile, FakeTask, MediaOrder
 from avatarkit.sandbox.files import FileStore
 from avatarkit.sandbox.world import SandboxWorld
-from avatarkit.transport.clock import in_thread
+from avatarkit.transport.threads import in_thread
 
 Mode = Literal["auto", "studio", "plain", "tiny"]
 

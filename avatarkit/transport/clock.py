@@ -7,10 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from avatarkit.transport.threads import in_thread
-
-__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock", "in_thread"]
-
 
 class Clock(Protocol):
     """What the client asks about time. Must be called from code that runs on an event loop."""

@@ -29,7 +29,6 @@ from avatarkit.protocol.endpoint import Effect, Request
 from avatarkit.protocol.outcome import Outcome, judge
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, SubmissionGate
 from avatarkit.transport.account import Account
-from avatarkit.transport.clock import in_thread
 from avatarkit.transport.download import MAX_BYTES, Downloaded, acquire, checked
 from avatarkit.transport.driver import small_body
 from avatarkit.transport.encode import identity
@@ -37,6 +36,7 @@ from avatarkit.transport.partfile import Identity
 from avatarkit.transport.progress import Meter
 from avatarkit.transport.readers import PIECE
 from avatarkit.transport.session import SendMark, send_mark
+from avatarkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
     import aiohttp

@@ -19,10 +19,10 @@ from typing import Any
 import attrs
 
 from avatarkit.protocol.limits import MediaFacts, MediaRule
-from avatarkit.transport.clock import in_thread
 from avatarkit.transport.readers import Reader
 from avatarkit.transport.sniff import HEAD_BYTES, family, sniff
 from avatarkit.transport.sources import Source, StatKey
+from avatarkit.transport.threads import in_thread
 
 _DEMUXERS: Mapping[str, str] = {
     "mp4": "mov",

@@ -17,11 +17,10 @@ from typing import IO, Any, BinaryIO, TypeAlias
 
 from avatarkit.errors import InvalidRequest
 from avatarkit.models import UploadedFile
-from avatarkit.transport.clock import in_thread
 from avatarkit.transport.names import extension_of, safe_name
 from avatarkit.transport.readers import PIECE, FileLock, MemoryReader, Reader, SharedFileReader, open_path
 from avatarkit.transport.sniff import HEAD_BYTES, sniff
-from avatarkit.transport.threads import in_a_thread
+from avatarkit.transport.threads import in_a_thread, in_thread
 
 Media: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | UploadedFile
 """What may be given where material is wanted: a URL or path, bytes, a binary file, an uploaded file."""

@@ -13,7 +13,7 @@ import pytest
 from avatarkit.bulk import pgqueuer_engine, procrastinate_engine
 from avatarkit.bulk.fleet import Engine, Stage, open_engine
 from avatarkit.errors import ConfigurationError, TransportError
-from avatarkit.transport.clock import in_thread
+from avatarkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
     from postgres_server import Database, Server
