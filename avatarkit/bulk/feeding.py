@@ -14,7 +14,7 @@ import attrs
 
 from avatarkit.bulk.checking import Files, Use, place_of
 from avatarkit.bulk.ledger import Ledger
-from avatarkit.bulk.manifest import AnyRow, Item, read_rows
+from avatarkit.bulk.manifest import AnyRow, Item, open_manifest, read_rows
 from avatarkit.bulk.manifest_cells import mistake_of
 from avatarkit.bulk.naming import Namer, NameTemplate
 from avatarkit.bulk.planning import Planner, check_key, job_of
@@ -116,7 +116,7 @@ def digest_of(jobs: Jobs) -> str:
         return ""
     digest = hashlib.sha256()
     try:
-        with Path(jobs).open("rb") as file:
+        with open_manifest(Path(jobs)) as file:
             while piece := file.read(1 << 20):
                 digest.update(piece)
     except OSError as error:

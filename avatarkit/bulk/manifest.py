@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -87,7 +88,7 @@ def read_rows(
 
 def _from_file(path: Path, columns: Columns, builder: Builder, encoding: str | None) -> Iterator[AnyRow]:
     try:
-        with path.open("rb") as file:
+        with open_manifest(path) as file:
             form = _form(path, file.read(4096))
             file.seek(0)
             if form == "parquet":
@@ -103,6 +104,15 @@ def _from_file(path: Path, columns: Columns, builder: Builder, encoding: str | N
             raise
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ConfigurationError(f"{str(path)[:200]}: the manifest cannot be read ({reason})") from None
+
+
+def open_manifest(path: Path) -> BufferedReader:
+    """The file at *path*, which is read more than once. Raises OSError, and ConfigurationError for what has no end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ConfigurationError(
+            f"{str(path)[:200]}: a device or a pipe found, a file allowed", hint="Write it to a file first."
+        )
+    return path.open("rb")
 
 
 def _form(path: Path, head: bytes) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import codecs
 import csv
 import itertools
+import os
 import sys
 import tempfile
 import tracemalloc
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avatarkit.bulk.feeding import digest_of
 from avatarkit.bulk.manifest import CELL_LIMIT, Mistake, Row, read_manifest
 from avatarkit.bulk.manifest_text import LINE_LIMIT, detect_encoding
 from avatarkit.bulk.specs import content_key, spec_of
@@ -536,3 +538,13 @@ def test_200_000_rows_need_no_200_000_objects(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert count == 200_000
     assert peak < 8_000_000
+
+
+def test_what_has_no_end_is_no_manifest(tmp_path: Path) -> None:
+    """A pipe would be waited for, a device read for ever: both are refused before a byte is read."""
+    pipe = tmp_path / "jobs.csv"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        for read in (lambda path=path: list(read_manifest(path)), lambda path=path: digest_of(path)):
+            with pytest.raises(ConfigurationError, match="a device or a pipe found"):
+                read()
