@@ -242,11 +242,13 @@ class AsyncClient:
             encoding: of a CSV's text, such as ``gb18030``, where it cannot be told by the file.
 
         Raises:
-            InvalidRequest: rows are wrong; every mistake is listed with its line and column. Nothing was submitted.
+            InvalidRequest: an option is wrong (at once), or rows are; every mistake is listed with its line and column.
+                Nothing was submitted.
             ConfigurationError: the journal is in use, belongs to another account, or cannot be read or written.
 
         """
-        from avatarkit.bulk.run import BulkOptions, BulkRun  # costs more to load than a client
+        from avatarkit.bulk.options import BulkOptions
+        from avatarkit.bulk.run import BulkRun  # costs more to load than a client
 
         options = BulkOptions(
             out=out,

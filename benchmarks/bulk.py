@@ -29,7 +29,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from avatarkit import AsyncGuiji, AsyncSandbox, providers
-from avatarkit.bulk.run import BulkOptions, BulkRun
+from avatarkit.bulk.options import BulkOptions
+from avatarkit.bulk.run import BulkRun
 from avatarkit.testing import VirtualClock, run_virtual
 from benchmarks import fleet
 from benchmarks.bulk_ground import keys, memory, presenter, requests

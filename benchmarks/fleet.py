@@ -21,8 +21,9 @@ import attrs
 from avatarkit import AsyncGuiji, AsyncSandbox
 from avatarkit.bulk.fleet import FleetOptions, Handler, Stage
 from avatarkit.bulk.fleet_worker import FleetWorker
+from avatarkit.bulk.options import BulkOptions
 from avatarkit.bulk.records import Job, JobState
-from avatarkit.bulk.run import BulkOptions, BulkRun
+from avatarkit.bulk.run import BulkRun
 from avatarkit.bulk.specs import Row
 from avatarkit.bulk.sqlite import SqliteLedger
 from avatarkit.testing import VirtualClock

@@ -195,7 +195,8 @@ class Client(Blocking):
             encoding: of a CSV's text, such as ``gb18030``, where it cannot be told by the file.
 
         Raises:
-            InvalidRequest: rows are wrong; every mistake is listed with its line and column. Nothing was submitted.
+            InvalidRequest: an option is wrong (at once), or rows are; every mistake is listed with its line and column.
+                Nothing was submitted.
             ConfigurationError: the journal is in use, belongs to another account, or cannot be read or written.
         """
         return self._lease.iterate(

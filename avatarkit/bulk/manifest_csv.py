@@ -70,7 +70,7 @@ def csv_rows(file: BinaryIO, encoding: str | None, known: Callable[[str], bool])
 def _encoding(file: BinaryIO, given: str | None) -> str:
     detected = detect_encoding(file) if given is None else given
     try:
-        b"".decode(detected)
+        b"a,b".decode(detected, "replace")  # not every codec makes text of bytes
         codecs.getincrementaldecoder(detected)
     except (LookupError, ValueError):
         raise ConfigurationError(f"there is no text encoding {detected[:40]!r}") from None

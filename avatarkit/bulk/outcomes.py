@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import itertools
@@ -140,6 +141,7 @@ async def export(
 
     """
     target, form = Path(path), form or form_of(path)
+    await in_thread(_spare, target, getattr(ledger, "path", None))
     if not overwrite and await in_thread(os.path.lexists, target):
         raise InvalidRequest(f"{target}: exists already", hint="Replace it with --force (overwrite=True).")
     part = target.with_name(f".{secrets.token_hex(8)}.part")
@@ -157,6 +159,24 @@ async def export(
     finally:
         part.unlink(missing_ok=True)
     return writer.count
+
+
+_COMPANIONS = ("", "-wal", "-shm", ".lock")
+
+
+def _spare(target: Path, journal: Path | None) -> None:
+    """Raise InvalidRequest for what an export must never replace: a journal, this run's or another's."""
+    if str(target) == "-":
+        raise InvalidRequest("output: - found, a file's name allowed")
+    own = journal is not None and target.resolve() in {
+        journal.with_name(f"{journal.name}{ending}") for ending in _COMPANIONS
+    }
+    with contextlib.suppress(OSError):
+        if target.is_file():
+            with target.open("rb") as file:
+                own = own or file.read(16).startswith(b"SQLite format 3")
+    if own:
+        raise InvalidRequest(f"{target}: a journal found, which is never replaced")
 
 
 async def _pages(ledger: Ledger, run: str, states: Sequence[JobState]) -> AsyncIterator[list[Job]]:

@@ -22,12 +22,13 @@ from avatarkit.bulk.journal import LedgerUploads, open_ledger
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.local import Concurrency, LocalDriver
 from avatarkit.bulk.naming import NameTemplate
+from avatarkit.bulk.options import BulkOptions
 from avatarkit.bulk.output import Output
 from avatarkit.bulk.planning import Planner
 from avatarkit.bulk.records import Job, JobState, Run, RunSettings, RunState
 from avatarkit.bulk.stages import Sink, Stages
 from avatarkit.bulk.worktime import AtWork
-from avatarkit.errors import AvatarKitError
+from avatarkit.errors import AvatarKitError, InvalidRequest
 from avatarkit.transport.threads import in_thread
 
 if TYPE_CHECKING:
@@ -97,41 +98,6 @@ def _budget(given: float | None, before: float | None) -> float | None:
     return None if given == math.inf else given
 
 
-@attrs.frozen(kw_only=True)
-class BulkOptions:
-    """How a run is done.
-
-    Attributes:
-        out: folder or object-store URL that gets the files.
-        name: template of their names: ``{key}``, ``{title}``, ``{row}``, ``{provider}`` or any column.
-        sidecar: whether each file gets a JSON file with its facts beside it.
-        budget: the most to spend, in the provider's unit; what a job may cost is set aside before it is submitted. None
-            keeps what the run had before, ``math.inf`` lifts it.
-        default_cost: what a job is taken to cost where no price is published.
-        retries: how often a job that failed by the provider's fault is submitted again; each is billed.
-        max_failures: failures in a row after which the run submits no more; 0: never.
-        submits: uploads and submissions at once.
-        downloads: downloads at once.
-        run: name of the run in the ledger.
-        base: the folder where relative paths begin; None is the manifest's own.
-        encoding: of a CSV's text, such as ``gb18030``; None keeps what the run had before, else it is told by the file.
-
-    """
-
-    out: str | os.PathLike[str] = "."
-    name: str = "{key}"
-    sidecar: bool = False
-    budget: float | None = None
-    default_cost: float | None = None
-    retries: int = 2
-    max_failures: int = 20
-    submits: int = 16
-    downloads: int = 8
-    run: str = "main"
-    base: str | os.PathLike[str] | None = None
-    encoding: str | None = None
-
-
 async def unbroken(work: Coroutine[Any, Any, None]) -> None:
     """Carry *work* to its end however often the caller is cancelled meanwhile; then it is cancelled."""
     task = asyncio.get_running_loop().create_task(work)
@@ -167,6 +133,12 @@ class BulkRun:
         *,
         sink: Sink | None = None,
     ) -> None:
+        if not isinstance(journal, str | os.PathLike) and not hasattr(journal, "open_run"):
+            raise InvalidRequest(f"journal: {journal!r} found, a path, an address or an open ledger allowed")
+        if jobs is not None and not isinstance(jobs, str | os.PathLike) and not hasattr(jobs, "__iter__"):
+            raise InvalidRequest(
+                f"jobs: {type(jobs).__name__} found, a manifest's path or an iterable allowed"
+            )
         self._client = client
         self._jobs = jobs
         self._journal = journal

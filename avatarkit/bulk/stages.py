@@ -241,6 +241,9 @@ class Stages:
         """Try again later what failed on this side or on the way: a trouble of ours ends no job that was paid for."""
         now = await self.ledger.now()
         if state is JobState.READY:
+            if not self.troubled:
+                why = facts.get("message", "")
+                _logger.warning("a result could not be fetched or stored, and is tried again: %s", why)
             age = now - self.troubled.setdefault(job.key, now)
             most = self.run.settings.max_failures
             if most and len(self.troubled) >= most:

@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 
 from avatarkit.bulk.naming import NameTemplate
+from avatarkit.bulk.options import BulkOptions
 from avatarkit.bulk.records import Run, RunSettings
-from avatarkit.bulk.run import BulkOptions
 from avatarkit.errors import InvalidRequest
 from avatarkit.transport.store_urls import is_store_url
 

@@ -59,7 +59,8 @@ def mine_ledger(plan: dict[str, Any], ledger: Any) -> None:
 async def work(plan: dict[str, Any]) -> None:
     import avatarkit
     from avatarkit.bulk.journal import open_ledger
-    from avatarkit.bulk.run import BulkOptions, BulkRun
+    from avatarkit.bulk.options import BulkOptions
+    from avatarkit.bulk.run import BulkRun
 
     for module, values in plan["patch"].items():
         for name, value in values.items():

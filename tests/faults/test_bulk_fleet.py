@@ -22,9 +22,10 @@ import psutil
 import pytest
 
 import avatarkit
+from avatarkit.bulk.options import BulkOptions
 from avatarkit.bulk.output_places import NOTES
 from avatarkit.bulk.postgres import PostgresLedger
-from avatarkit.bulk.run import BulkOptions, BulkRun
+from avatarkit.bulk.run import BulkRun
 from avatarkit.protocol.fakewire import FakeFile
 from avatarkit.sandbox.faults import Fault, FaultKind
 from avatarkit.sandbox.files import made_up

@@ -17,9 +17,10 @@ from avatarkit import CallOptions, RateLimit, VideoRequest, errors, providers
 from avatarkit.bulk.doubts import Doubts
 from avatarkit.bulk.journal import open_ledger
 from avatarkit.bulk.moves_store import MovesLedger
+from avatarkit.bulk.options import BulkOptions
 from avatarkit.bulk.output import Output
 from avatarkit.bulk.records import Job, Run
-from avatarkit.bulk.run import BulkOptions, BulkRun
+from avatarkit.bulk.run import BulkRun
 from avatarkit.bulk.sqlite import SqliteLedger
 from avatarkit.bulk.stages import Stages
 from avatarkit.sandbox.faults import answer

@@ -16,7 +16,8 @@ from bulk_house import Bulk, bulk_house
 from avatarkit import providers
 from avatarkit.bulk.fleet import FleetOptions, Handler, Stage, queue_name, resting
 from avatarkit.bulk.fleet_worker import FleetWorker
-from avatarkit.bulk.run import BulkOptions, BulkRun
+from avatarkit.bulk.options import BulkOptions
+from avatarkit.bulk.run import BulkRun
 from avatarkit.bulk.sqlite import SqliteLedger
 from avatarkit.testing.virtual import VirtualClock
 

@@ -548,3 +548,12 @@ def test_what_has_no_end_is_no_manifest(tmp_path: Path) -> None:
         for read in (lambda path=path: list(read_manifest(path)), lambda path=path: digest_of(path)):
             with pytest.raises(ConfigurationError, match="a device or a pipe found"):
                 read()
+
+
+@pytest.mark.parametrize("encoding", ["rot13", "hex", "base64", "zip", "nothing-like-it"])
+def test_what_is_no_text_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
+    """Python has codecs that make no text of bytes; they are told apart before the file is read."""
+    path = tmp_path / "jobs.csv"
+    path.write_text("key,text\na,hello\n")
+    with pytest.raises(ConfigurationError, match="there is no text encoding"):
+        list(read_manifest(path, encoding=encoding))

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.outcomes import FIELDS, export, export_row, form_of, write_outcomes
-from avatarkit.bulk.records import Job, JobState
+from avatarkit.bulk.records import Job, JobState, RunSettings
 from avatarkit.bulk.specs import Row, spec_of
+from avatarkit.bulk.sqlite import SqliteLedger
 from avatarkit.errors import ConfigurationError, InvalidRequest
 from avatarkit.request import VideoRequest
 
@@ -238,3 +239,21 @@ def test_a_table_with_tabs() -> None:
     text = io.StringIO(file.getvalue().decode("utf-8-sig"), newline="")
     (row,) = csv.DictReader(text, delimiter="\t")
     assert (row["key"], row["note"]) == ("k1", "a\tb")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", ".lock"])
+async def test_a_journal_is_never_replaced(tmp_path: Path, ending: str) -> None:
+    """Neither the run's own, under whatever name, nor another's: not even when replacing is asked for."""
+    async with await SqliteLedger.open(tmp_path / "run.db") as ledger:
+        await ledger.open_run("r", RunSettings(provider="hifly", account="acc"))
+        own = tmp_path / "sub" / ".." / f"run.db{ending}"
+        (tmp_path / "sub").mkdir()
+        with pytest.raises(InvalidRequest, match="a journal found"):
+            await export(ledger, "r", own, form="csv", overwrite=True)
+        assert (await ledger.get_run("r")) is not None
+    other = cast("Ledger", Pages([DONE]))
+    with pytest.raises(InvalidRequest, match="a journal found"):
+        await export(other, "r", tmp_path / "run.db", form="csv", overwrite=True)
+    with pytest.raises(InvalidRequest, match="- found"):
+        await export(other, "r", "-", form="csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import wave
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from bulk_house import IMAGE, SOUND, Bulk, bulk_house, in_virtual_time, states
 import avatarkit
 from avatarkit import VideoRequest, errors
 from avatarkit.bulk.journal import open_ledger
+from avatarkit.bulk.options import BulkOptions
 from avatarkit.bulk.progress import Meter, Progress, measure
 from avatarkit.bulk.records import JobState
-from avatarkit.bulk.run import BulkOptions, BulkRun
+from avatarkit.bulk.run import BulkRun
 
 
 def on(provider: str, tmp_path: Path, main: Any, **options: Any) -> None:
@@ -549,3 +551,39 @@ def test_a_manifests_encoding_can_be_said_and_is_remembered(tmp_path: Path) -> N
         assert set(bulk.made()) == {f"Доброе утро {n}" for n in range(3)}
 
     on("guiji", tmp_path, main)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("budget", math.nan),
+        ("budget", -1),
+        ("budget", True),
+        ("budget", "5000"),
+        ("default_cost", math.inf),
+        ("retries", "2"),
+        ("max_failures", -1),
+        ("submits", 0),
+        ("downloads", 1.5),
+        ("out", None),
+        ("out", ""),
+        ("out", 5),
+        ("name", None),
+        ("run", " "),
+        ("journal", None),
+        ("journal", 3),
+        ("jobs", 5),
+    ],
+)
+def test_an_option_that_is_none_is_refused_at_once(tmp_path: Path, option: str, value: Any) -> None:
+    """Before a journal is made or anything is spent; a budget that is not a number would hold nothing back."""
+
+    async def main(bulk: Bulk) -> None:
+        options = {"jobs": bulk.jobs(3), "journal": tmp_path / "n.db", "out": tmp_path / "o", option: value}
+        before = bulk.box.seen.created()
+        with pytest.raises(errors.InvalidRequest, match=f"{option}: .* found"):
+            await rest_of(bulk.client.bulk(options.pop("jobs"), **options))
+        assert not (tmp_path / "n.db").exists()
+        assert bulk.box.seen.created() == before
+
+    on("hifly", tmp_path, main)
