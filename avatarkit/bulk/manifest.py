@@ -210,7 +210,7 @@ def _from_parquet(path: Path, columns: Columns, builder: Builder) -> Iterator[An
         from pyarrow import parquet  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         raise MissingExtra(
-            "Parquet manifests need the package pyarrow", hint="Install it: pip install pyarrow"
+            "Parquet manifests need the package pyarrow", hint='Install it: pip install ".[parquet]"'
         ) from None
     numbers = itertools.count(1)
     with parquet.ParquetFile(path) as table:
