@@ -123,7 +123,7 @@ class Folder:
                 return Claim(Held.TAKEN)
             raise
         free = found is None and not (self._sidecar and _stat(root / f"{name}{SIDECAR}") is not None)
-        if free and self._noted(note, owner):
+        if free and self._make_claim(note, owner):
             return Claim(Held.FREE)
         made = _stat(note)
         if made is None:
@@ -142,7 +142,7 @@ class Folder:
             drop_twin(target)
         return claim
 
-    def _noted(self, note: Path, owner: Owner) -> bool:
+    def _make_claim(self, note: Path, owner: Owner) -> bool:
         """Whether the claim is made now; the folder of claims is seen to before the first, and when it has gone."""
         if not self._has_notes:
             self._open_notes(note.parent)
