@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from avatarkit.errors import LinkExpired
 from avatarkit.events import ProgressHook
 from avatarkit.models import RawResponse, Snapshot
-from avatarkit.transport.download import Downloaded, download, read_bytes
+from avatarkit.transport.download import MAX_BYTES, Downloaded, Landing, download, land, read_bytes
 from avatarkit.transport.fetch import Fetching
 from avatarkit.transport.names import safe_name
 from avatarkit.transport.progress import Meter
@@ -167,6 +167,25 @@ class AsyncArtifact:
         self._snapshot = snapshot
         return self.url
 
+    async def _land(self, landing: Landing) -> None:
+        """Fetch the file into *landing*; raises as :meth:`save` does, and what *landing* raises."""
+        try:
+            await land(self._fetching(MAX_BYTES), self.url, landing, emit=self._account.emit)
+        except BaseException as error:
+            self._account.name_task(error, self._record)
+            raise
+
+    def _fetching(self, max_bytes: int) -> Fetching:
+        account = self._account
+        return Fetching(
+            session=account.engine().sessions.files,
+            clock=account.clock,
+            timeouts=account.timeouts,
+            refresh=self._fresh_url,
+            max_bytes=max_bytes,
+            proxy_for=account.network.proxy_for,
+        )
+
     async def _store(
         self,
         path: str,
@@ -180,17 +199,10 @@ class AsyncArtifact:
             store = where = parse_location(path)
             path = where.path
         key = f"{path}{self._name()}" if not path or path.endswith("/") else path
-        account, bucket = self._account, Bucket(store)
-        how = Fetching(
-            session=account.engine().sessions.files,
-            clock=account.clock,
-            timeouts=account.timeouts,
-            refresh=self._fresh_url,
-            max_bytes=max_bytes,
-            proxy_for=account.network.proxy_for,
-        )
-        meter = Meter("down", key.rpartition("/")[2], None, progress=progress, emit=account.emit)
+        bucket = Bucket(store)
+        meter = Meter("down", key.rpartition("/")[2], None, progress=progress, emit=self._account.emit)
         try:
+            how = self._fetching(max_bytes)
             return await save_to_bucket(how, self.url, bucket, key, meter, overwrite=overwrite)
         finally:
             await bucket.aclose()

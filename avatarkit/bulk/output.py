@@ -13,11 +13,11 @@ import orjson
 from avatarkit._version import __version__
 from avatarkit.bulk.naming import EXTENSIONS, NameTemplate
 from avatarkit.bulk.output_folder import Folder
-from avatarkit.bulk.output_places import SIDECAR, Held, Owner, Place
+from avatarkit.bulk.output_places import SIDECAR, Kept, Owner, Place
 from avatarkit.bulk.output_store import StoreFolder
 from avatarkit.bulk.records import Job, RunSettings
 from avatarkit.bulk.specs import Row, request_to_json
-from avatarkit.errors import ConfigurationError, DownloadFailed, InvalidRequest
+from avatarkit.errors import ConfigurationError, DownloadFailed
 from avatarkit.protocol.redact import scrub
 from avatarkit.transport.store_urls import is_store_url
 
@@ -102,21 +102,11 @@ class Output:
             *self.template.names(row, run=job.run, extension=_extension(artifact)),
             _last(owner, artifact),
         ]
-        for name in names:
-            claim = await self._place.claim(name, owner)
-            if claim.held is Held.TAKEN:
-                continue
-            size, sha256 = claim.size, ""
-            if claim.held is not Held.THERE:
-                saved = await self._saved(artifact, name, owner, overwrite=claim.held is Held.OLDER)
-                if saved is None:
-                    continue
-                size, sha256 = saved
-            facts = self._facts(artifact, name, size, sha256)
-            if self._sidecar:
-                await self._place.write(f"{name}{SIDECAR}", self._described(artifact, job, row, facts))
-            return facts
-        raise DownloadFailed(f"every name for job {job.key[:80]!r} is taken, the last was {names[-1]}")
+        kept = await self._place.put(artifact, names, owner)
+        facts = self._facts(artifact, kept)
+        if self._sidecar:
+            await self._place.write(f"{kept.name}{SIDECAR}", self._described(artifact, job, row, facts))
+        return facts
 
     async def settled(self, job: Job, result: Mapping[str, Any]) -> None:
         """The ledger knows the file now: drop the claim that was kept for a killed attempt. Never raises for it."""
@@ -134,29 +124,13 @@ class Output:
         """Let go of what is open."""
         await self._place.aclose()
 
-    async def _saved(
-        self, artifact: Any, name: str, owner: Owner, *, overwrite: bool
-    ) -> tuple[int, str] | None:
-        """Size and hash of what was written; None when another's file appeared there meanwhile."""
-        try:
-            saved = await self._place.save(artifact, name, overwrite=overwrite)
-        except InvalidRequest as error:
-            claim = await self._place.claim(name, owner)
-            if claim.held is Held.FREE:
-                # It is being written by another worker, or the disk is full: later it may go.
-                raise DownloadFailed(str(error)) from None
-            if claim.held is not Held.TAKEN:
-                await self._place.release(name, owner)
-            return None
-        return saved.size, saved.sha256
-
-    def _facts(self, artifact: Any, name: str, size: int, sha256: str) -> dict[str, Any]:
-        facts: dict[str, Any] = {"file": name, "bytes": size}
+    def _facts(self, artifact: Any, kept: Kept) -> dict[str, Any]:
+        facts: dict[str, Any] = {"file": kept.name, "bytes": kept.size}
         if artifact.duration is not None:
             facts["seconds"] = artifact.duration
-        if sha256:
-            facts["sha256"] = sha256
-        if location := self._place.location(name):
+        if kept.sha256:
+            facts["sha256"] = kept.sha256
+        if location := self._place.location(kept.name):
             facts["location"] = location
         return facts
 

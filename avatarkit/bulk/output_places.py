@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import attrs
 import orjson
 
 from avatarkit.bulk.naming import folded
+from avatarkit.errors import DownloadFailed, InvalidRequest
 from avatarkit.transport.download import Downloaded
 
 NOTES = ".avatarkit"
@@ -52,14 +54,31 @@ class Held(enum.Enum):
 
 @attrs.frozen
 class Claim:
-    """The answer to a claim; *size* in bytes of what is there."""
+    """The answer to a claim; *size* in bytes of what is there; *new* when the claim was made now, and is ours."""
 
     held: Held
     size: int = 0
+    new: bool = False
+
+
+@attrs.frozen
+class Kept:
+    """A stored result: its name, its size in bytes, and its SHA-256 where that was computed."""
+
+    name: str
+    size: int
+    sha256: str = ""
 
 
 class Place(Protocol):
     """Somewhere results go. Names are relative, with ``/`` between their parts."""
+
+    async def put(self, artifact: Any, names: Sequence[str], owner: Owner) -> Kept:
+        """Store *artifact* under the first of *names* that can be had, unless an earlier attempt of *owner*'s did.
+
+        Raises what fetching it raises, and DownloadFailed when the place does not work now or every name is taken.
+        """
+        ...
 
     async def claim(self, name: str, owner: Owner) -> Claim:
         """Try to have *name*. Raises DownloadFailed when the place does not work now."""
@@ -88,6 +107,28 @@ class Place(Protocol):
     async def aclose(self) -> None:
         """Let go of what is open."""
         ...
+
+
+async def put_by_claims(place: Place, artifact: Any, names: Sequence[str], owner: Owner) -> Kept:
+    """See :meth:`Place.put`: each name is claimed before anything is fetched, and what lies there is looked at."""
+    for name in names:
+        claim = await place.claim(name, owner)
+        if claim.held is Held.TAKEN:
+            continue
+        if claim.held is Held.THERE:
+            return Kept(name, claim.size)
+        try:
+            saved = await place.save(artifact, name, overwrite=claim.held is Held.OLDER)
+        except InvalidRequest as error:
+            claim = await place.claim(name, owner)
+            if claim.held is Held.FREE:
+                # It is being written by another worker, or the disk is full: later it may go.
+                raise DownloadFailed(str(error)) from None
+            if claim.held is not Held.TAKEN:
+                await place.release(name, owner)
+            continue
+        return Kept(name, saved.size, saved.sha256)
+    raise DownloadFailed(f"every name for the result is taken, the last was {names[-1]}")
 
 
 def _hash(text: str) -> str:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, TypeVar
 
-from avatarkit.bulk.output_places import SIDECAR, Claim, Held, Owner, judged, note_of, noted, owner_in
+from avatarkit.bulk.output_places import (
+    SIDECAR,
+    Claim,
+    Held,
+    Kept,
+    Owner,
+    judged,
+    note_of,
+    noted,
+    owner_in,
+    put_by_claims,
+)
 from avatarkit.errors import AvatarKitError, DownloadFailed, UploadFailed
 from avatarkit.transport.download import Downloaded
 from avatarkit.transport.store_urls import parse_location
@@ -37,6 +48,10 @@ class StoreFolder:
         where = None if store is not None else parse_location(out)
         self._prefix = self._base if where is None else where.path.rstrip("/") + "/" if where.path else ""
         self._bucket = Bucket(store if where is None else where)
+
+    async def put(self, artifact: Any, names: Sequence[str], owner: Owner) -> Kept:
+        """See :class:`Place`."""
+        return await put_by_claims(self, artifact, names, owner)
 
     async def claim(self, name: str, owner: Owner) -> Claim:
         """See :class:`Place`."""

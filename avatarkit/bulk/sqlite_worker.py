@@ -11,7 +11,10 @@ import contextlib
 import queue
 import sqlite3
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +23,7 @@ import attrs
 from avatarkit.bulk.moves import Again, Move
 from avatarkit.bulk.sqlite_file import drive, trouble
 from avatarkit.errors import ClientClosed
+from avatarkit.transport.threads import Turns
 
 T = TypeVar("T")
 
@@ -47,7 +51,10 @@ class Worker:
         self._path = path
         self._writes = writes
         self._at_end = at_end
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._calls: deque[_Call] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stopped = False
+        self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = weakref.WeakKeyDictionary()
         name = f"avatarkit-ledger-{'writer' if writes else 'reader'}"
         # A daemon: what is not committed when the interpreter ends was not promised to anybody.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -56,16 +63,22 @@ class Worker:
     def submit(self, make: Callable[[], Move[T]], now: float) -> asyncio.Future[T]:
         """Have a move carried out at the time *now*; its future is of the running loop.
 
-        It is carried out also when the caller is cancelled.
+        It is carried out also when the caller is cancelled. The thread is called when the loop has given all that it
+        has to give now: so more is committed together, and the two do not wrestle for the interpreter.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._calls.put(_Call(loop, future, make, now))
+        self._calls.append(_Call(loop, future, make, now))
+        turns = self._turns.get(loop)
+        if turns is None:
+            turns = self._turns[loop] = Turns(partial(self._bell.put, None))
+        turns.more()
         return future
 
     def stop(self) -> None:
-        """End the thread once what waits is done."""
-        self._calls.put(None)
+        """End the thread once what waits is done, called or not."""
+        self._stopped = True
+        self._bell.put(None)
 
     def join(self) -> None:
         """Wait for the thread's end."""
@@ -85,26 +98,21 @@ class Worker:
 
     def _next(self) -> list[_Call]:
         """The moves that wait now; none means the end."""
+        while not self._calls and not self._stopped:
+            self._bell.get()
         batch: list[_Call] = []
-        call = self._calls.get()
-        with contextlib.suppress(queue.Empty):
-            while call is not None:
-                batch.append(call)
-                if len(batch) >= _MOST:
-                    break
-                call = self._calls.get_nowait()
-        if call is None and batch:
-            self._calls.put(None)  # to be met again, after these
+        with contextlib.suppress(IndexError):
+            while len(batch) < _MOST:
+                batch.append(self._calls.popleft())
         return batch
 
     def _refuse(self) -> None:
         """Tell those who came too late."""
         closed = ClientClosed("this ledger was closed", hint="Open it again.")
-        with contextlib.suppress(queue.Empty, RuntimeError):
+        with contextlib.suppress(IndexError, RuntimeError):
             while True:
-                call = self._calls.get_nowait()
-                if call is not None:
-                    call.loop.call_soon_threadsafe(_tell, [(call.future, (None, closed))])
+                call = self._calls.popleft()
+                call.loop.call_soon_threadsafe(_tell, [(call.future, (None, closed))])
 
     def _carry_out(self, batch: Sequence[_Call]) -> None:
         outcomes = self._together(batch) or self._apart(batch)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -15,16 +15,16 @@ from avatarkit.errors import InvalidRequest
 from avatarkit.events import Event, ProgressHook
 from avatarkit.settings import Timeouts
 from avatarkit.transport.clock import Clock
-from avatarkit.transport.fetch import Fetch, Fetching, finished
+from avatarkit.transport.fetch import Fetch, Fetching, Sink, finished
 from avatarkit.transport.names import safe_name
 from avatarkit.transport.partfile import Identity, PartFile
 from avatarkit.transport.progress import Meter
-from avatarkit.transport.threads import in_a_thread
+from avatarkit.transport.threads import in_file_thread
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["MAX_BYTES", "MAX_IN_MEMORY", "Downloaded", "download", "read_bytes", "safe_name"]
+__all__ = ["MAX_BYTES", "MAX_IN_MEMORY", "Downloaded", "Landing", "download", "land", "read_bytes", "safe_name"]
 
 MAX_BYTES = 8 << 30
 """The largest file that is downloaded unless the caller allows more (8 GiB)."""
@@ -102,13 +102,46 @@ async def download(
     part = await acquire(
         Path(target) if inside else checked(target), overwrite=overwrite, digest=digest, inside=inside
     )
-    try:
-        meter = Meter("down", part.target.name, part.identity.total, progress=progress, emit=emit)
-        await Fetch(how, url, part, meter, finish=part.finish).run()
-    finally:
-        if not part.finished:
-            await finished(in_a_thread(part.close))
+    await land(how, url, part, progress=progress, emit=emit)
     return Downloaded(path=part.target, size=part.have, sha256=part.sha256, seconds=clock.monotonic() - begun)
+
+
+class Landing(Sink, Protocol):
+    """A sink that ends as a file. Its methods block; what they raise ends the download.
+
+    Attributes:
+        target: the file.
+        finished: whether it is whole and has its name.
+
+    """
+
+    target: Path
+    finished: bool
+
+    def finish(self) -> object:
+        """Everything is written: make it durable, and give it its name."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open, of a download that did not end."""
+        ...
+
+
+async def land(
+    how: Fetching,
+    url: str,
+    landing: Landing,
+    *,
+    progress: ProgressHook | None = None,
+    emit: Callable[[Event], None] | None = None,
+) -> None:
+    """Fetch *url* into *landing*; raises what :class:`Fetch` and *landing* raise."""
+    try:
+        meter = Meter("down", landing.target.name, landing.identity.total, progress=progress, emit=emit)
+        await Fetch(how, url, landing, meter, finish=landing.finish, files=True).run()
+    finally:
+        if not landing.finished:
+            await finished(in_file_thread(landing.close))
 
 
 async def read_bytes(
@@ -137,7 +170,7 @@ async def read_bytes(
         proxy_for=proxy_for,
     )
     sink = _Memory()
-    await Fetch(how, url, sink, Meter("down", "the result", None)).run()
+    await Fetch(how, url, sink, Meter("down", "the result", None), files=True).run()
     return b"".join(sink.pieces)
 
 
@@ -174,7 +207,7 @@ def checked(target: str | os.PathLike[str]) -> Path:
 
 
 async def acquire(target: Path, *, overwrite: bool, digest: bool, inside: str = "") -> PartFile:
-    future = in_a_thread(partial(PartFile.acquire, target, overwrite=overwrite, digest=digest, inside=inside))
+    future = in_file_thread(partial(PartFile.acquire, target, overwrite=overwrite, digest=digest, inside=inside))
     try:
         part: PartFile = await finished(future)
     except asyncio.CancelledError:

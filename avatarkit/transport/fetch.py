@@ -19,7 +19,7 @@ from avatarkit.transport.partfile import Identity
 from avatarkit.transport.progress import Meter
 from avatarkit.transport.readers import PIECE
 from avatarkit.transport.sniff import looks_like_page
-from avatarkit.transport.threads import in_a_thread
+from avatarkit.transport.threads import in_a_thread, in_file_thread
 
 if TYPE_CHECKING:
     import aiohttp
@@ -101,17 +101,25 @@ class Fetch:
     """One transfer of one object: :meth:`run` ends with all of it in *sink*, or raises DownloadFailed.
 
     *finish* is called once, in a thread, when the sink has everything: right behind the last write, so that a small
-    object costs one way to a thread and back.
+    object costs one way to a thread and back. *files* says that the sink is a file, or memory, and never takes long.
     """
 
     def __init__(
-        self, how: Fetching, url: str, sink: Sink, meter: Meter, *, finish: Callable[[], object] | None = None
+        self,
+        how: Fetching,
+        url: str,
+        sink: Sink,
+        meter: Meter,
+        *,
+        finish: Callable[[], object] | None = None,
+        files: bool = False,
     ) -> None:
         self._how = how
         self._url = url
         self._sink = sink
         self._meter = meter
         self._finish = finish
+        self._thread: Callable[..., asyncio.Future[Any]] = in_file_thread if files else in_a_thread
         self._beginning: Identity | None = None  # the object whose first bytes are still to be written
         self._received = 0
         self._told = 0
@@ -290,7 +298,7 @@ class Fetch:
                     # Awaiting the future itself would cancel a write that still queues, and leave a hole.
                     if writing is not None:
                         await finished(writing)
-                    writing, batch, count = in_a_thread(self._write, batch), [], 0
+                    writing, batch, count = self._thread(self._write, batch), [], 0
                 self._tell(coming)
             whole = self._verdict(coming, identity) is None
         finally:
@@ -313,7 +321,7 @@ class Fetch:
             self._meter.at(done)
 
     async def _do(self, function: Callable[..., Any], *args: Any) -> None:
-        await finished(in_a_thread(function, *args))
+        await finished(self._thread(function, *args))
 
 
 async def finished(future: asyncio.Future[Any]) -> Any:

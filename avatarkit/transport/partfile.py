@@ -19,6 +19,7 @@ import attrs
 import orjson
 
 from avatarkit.errors import DownloadFailed, InvalidRequest
+from avatarkit.transport.newfile import give_name, sync_folder, write_pieces
 from avatarkit.transport.readers import PIECE
 
 _MAX_NAME = 240
@@ -99,18 +100,12 @@ class PartFile:
         with self._lock, self._guarded():
             if self.have:
                 self._write_note()
-            # One call for all of them is the usual case; a disk that is nearly full takes less.
-            whole = sum(map(len, pieces))
             self._empty = False
-            done = _write_all(self._fd, pieces)
-            if done != whole:
-                view = memoryview(b"".join(pieces))[done:]
-                while view:
-                    view = view[os.write(self._fd, view) :]
+            write_pieces(self._fd, pieces)
             for piece in pieces:
                 if self._hash is not None:
                     self._hash.update(piece)
-            self.have += whole
+            self.have += sum(map(len, pieces))
 
     def begin(self, identity: Identity) -> None:
         """Drop what was written: the bytes that follow are the first ones of *identity*."""
@@ -136,7 +131,7 @@ class PartFile:
                 self._close()
             self._rename()
             self._drop_note()
-            _sync_folder(self.target.parent)
+            sync_folder(self.target.parent)
             self._close()
             self.sha256 = self._hash.hexdigest() if self._hash is not None else ""
             self.finished = True
@@ -172,16 +167,9 @@ class PartFile:
             self.path.replace(self.target)
             return
         try:
-            os.link(self.path, self.target)
+            give_name(self.path, self.target)
         except FileExistsError:
             raise InvalidRequest(f"{self.target}: appeared while it was downloaded") from None
-        except OSError:
-            # A file system without hard links: the look and the rename are two steps there.
-            if os.path.lexists(self.target):
-                raise InvalidRequest(f"{self.target}: appeared while it was downloaded") from None
-            self.path.replace(self.target)
-        else:
-            self.path.unlink(missing_ok=True)
 
     def _open_locked(self) -> None:
         """Open and lock the file, and see how far it is."""
@@ -285,15 +273,6 @@ def drop_twin(target: Path) -> None:
             path.unlink()
 
 
-_MAX_VECTOR = 1000
-
-
-def _write_all(fd: int, pieces: list[bytes]) -> int:
-    """Bytes that one system call wrote; 0 where there is no such call, or too many pieces for it."""
-    vector = getattr(os, "writev", None)
-    return int(vector(fd, pieces)) if vector is not None and 0 < len(pieces) <= _MAX_VECTOR else 0
-
-
 def _beside(target: Path) -> tuple[Path, Path]:
     """The part file of *target*, and its note."""
     stem = target.name if len(os.fsencode(target.name)) <= _MAX_NAME else _short(target.name)
@@ -333,13 +312,3 @@ def _try_lock(fd: int) -> bool:
     except OSError as error:
         return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename survives a power cut only when its folder is synced too."""
-    with contextlib.suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

@@ -1,7 +1,12 @@
 """Blocking file work off the event loop, in threads that all loops of the process share.
 
 Not ``loop.run_in_executor``: its way there and back takes a condition, five locks and a wake-up of the loop for each
-piece of work, which was a quarter of the CPU of a bulk run. Here what comes back together shares a wake-up.
+piece of work. Here what comes back together shares a wake-up.
+
+Each system call of a thread lets go of the interpreter's lock and has to win it back from a loop that is busy, which
+costs more than most of these calls. So there are two kinds of work: what may take long has a thread to itself
+(:func:`in_a_thread`), and what is short waits until the loop has given all that it has to give now, and then shares a
+thread (:func:`in_file_thread`).
 
 Threads are made when they are needed and end when they are not. They are daemons: a write that the interpreter's end
 cuts off is like one that a crash cuts off, and nothing that was promised depends on it.
@@ -14,30 +19,34 @@ import contextlib
 import os
 import queue
 import threading
+import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
 
 _MOST = 32  # threads; disks are slow, and some calls read what a user's generator gives
 _IDLE = 5.0  # seconds after which a thread that has nothing to do ends
+_SLOW = 0.02  # seconds of short work after which results are told, and another thread helps
+_TURNS = 3  # of a loop, for which work waits for more at most
 
 _Ended = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 
 class _Mailbox:
-    """What was done for one loop and is still to be told to it."""
+    """What was done for one loop and is still to be told to it; and when it has given all its short work for now."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
         self._ended: deque[_Ended] = deque()
         self._called = False
+        self.files = Turns(lambda: _files.call_for_all())
 
-    def put(self, ended: _Ended) -> None:
+    def put(self, ended: Iterable[_Ended]) -> None:
         """Tell the loop soon. From any thread."""
-        self._ended.append(ended)
+        self._ended.extend(ended)
         if self._called:
             return  # it has not begun to look yet, and will find this too
         self._called = True
@@ -65,9 +74,10 @@ class _Work:
     function: Callable[..., Any]
     args: tuple[Any, ...]
 
-    def do(self) -> None:
+    def do(self) -> list[_Ended]:
+        """What there is to tell: nothing when nobody waits any more."""
         if self.future.cancelled():
-            return
+            return []
         value: Any = None
         error: BaseException | None = None
         try:
@@ -76,27 +86,88 @@ class _Work:
             error = RuntimeError(f"StopIteration came out of a thread: {stop}")  # no future takes it as it is
         except BaseException as raised:  # noqa: BLE001 - it is told to whoever waits
             error = raised
-        self.mailbox.put((self.future, value, error))
+        return [(self.future, value, error)]
+
+
+class Turns:
+    """Calls *then* when a turn of the running loop brought nothing more, or after three turns.
+
+    What is handed on together costs less, and in three turns of a loop all is said that one message gave rise to.
+    """
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        self._then = then
+        self._came = self._seen = self._left = 0
+        self._waits = False
+
+    def more(self) -> None:
+        """There is something to hand on. In the loop's thread."""
+        self._came += 1
+        if not self._waits:
+            self._waits, self._left = True, _TURNS
+            self._wait()
+
+    def _wait(self) -> None:
+        self._seen = self._came
+        self._left -= 1
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        if self._came != self._seen and self._left:
+            self._wait()
+        else:
+            self._waits = False
+            self._then()
 
 
 class _Threads:
-    """As many threads as work waits for, up to *most*; each ends after *idle* seconds without work."""
+    """Threads that work off what lies there, as many as were called, up to *most*; each ends after *idle* seconds.
 
-    def __init__(self, most: int = _MOST, idle: float = _IDLE) -> None:
+    *together*: whether the results of one thread are told together, as far as each takes no time.
+    """
+
+    def __init__(self, most: int = _MOST, idle: float = _IDLE, *, together: bool = False) -> None:
         self._most = most
         self._patience = idle
-        self._work: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        self._together = together
+        self._works: deque[_Work] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._mutex = threading.Lock()
-        self._waiting = self._idle = self._count = 0
+        self._called = self._idle = self._count = 0
 
     def add(self, work: _Work) -> None:
+        """Lay *work* there, and call a thread for it."""
+        self.lay(work)
+        try:
+            self.call()
+        except RuntimeError:
+            self._works.remove(work)
+            raise
+
+    def lay(self, work: _Work) -> None:
+        """Leave *work* for whoever is called next."""
+        self._works.append(work)
+
+    def call(self) -> None:
+        """Have one more thread work. Raises RuntimeError when there is none and the system allows none."""
         with self._mutex:
-            self._waiting += 1
-            lacking = self._waiting > self._idle and self._count < self._most
+            if self._together and self._called:
+                return  # one is on its way, and will find this too
+            self._called += 1
+            lacking = self._called > self._idle and self._count < self._most
             self._count += lacking
         if lacking:
             self._begin_one()
-        self._work.put(work)
+        self._bell.put(None)
+
+    def call_for_all(self) -> None:
+        """:meth:`call`; what lies there is told when there is nobody to do it."""
+        try:
+            self.call()
+        except RuntimeError as error:
+            while self._works:
+                work = self._works.popleft()
+                work.mailbox.put([(work.future, None, error)])
 
     def _begin_one(self) -> None:
         """Make another thread. Where the system allows no more, those that are there have to do."""
@@ -107,7 +178,7 @@ class _Threads:
                 self._count -= 1
                 if self._count:
                     return
-                self._waiting -= 1
+                self._called -= 1
             raise
 
     def _run(self) -> None:
@@ -115,29 +186,55 @@ class _Threads:
             with self._mutex:
                 self._idle += 1
             try:
-                work = self._work.get(timeout=self._patience)
+                self._bell.get(timeout=self._patience)
+                called = True
             except queue.Empty:
-                work = None
+                called = False
             with self._mutex:
                 self._idle -= 1
-                if work is not None:
-                    self._waiting -= 1
-                elif not self._waiting:
+                if called:
+                    self._called -= 1
+                elif not self._called:
                     self._count -= 1
                     return
-            if work is not None:
-                work.do()
-                del work  # what was given must not live until the next comes
+            if called:
+                self._work_off()
+
+    def _work_off(self) -> None:
+        told: dict[_Mailbox, list[_Ended]] = {}
+        since = time.monotonic()
+        while True:
+            try:
+                work = self._works.popleft()
+            except IndexError:
+                break
+            told.setdefault(work.mailbox, []).extend(work.do())
+            del work  # what was given must not live until the next comes
+            slow = self._together and time.monotonic() - since >= _SLOW
+            if slow or not self._together:
+                _tell(told)
+                since = time.monotonic()
+            if slow and self._works:
+                with contextlib.suppress(RuntimeError):
+                    self.call()
+        _tell(told)
+
+
+def _tell(told: dict[_Mailbox, list[_Ended]]) -> None:
+    for mailbox, ended in told.items():
+        mailbox.put(ended)
+    told.clear()
 
 
 _threads = _Threads()
+_files = _Threads(together=True)
 _mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = weakref.WeakKeyDictionary()
 
 
 def _begin_anew() -> None:
     """In a forked child: its parent's threads are not there."""
-    global _threads
-    _threads = _Threads()
+    global _threads, _files
+    _threads, _files = _Threads(), _Threads(together=True)
     _mailboxes.clear()
 
 
@@ -150,14 +247,30 @@ def in_a_thread(function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]
 
     A cancelled future keeps work from beginning, and stops none that has begun.
     """
+    work = _work(function, args)
+    _threads.add(work)
+    return work.future
+
+
+def in_file_thread(function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    """:func:`in_a_thread` for short work with files, which begins and is told with other such work.
+
+    Not for what may wait for people, networks or other work: all that was begun with it would wait too.
+    """
+    work = _work(function, args)
+    _files.lay(work)
+    work.mailbox.files.more()
+    return work.future
+
+
+def _work(function: Callable[..., Any], args: tuple[Any, ...]) -> _Work:
     loop = asyncio.get_running_loop()
     mailbox = _mailboxes.get(loop)
     if mailbox is None:
         mailbox = _mailboxes[loop] = _Mailbox(loop)
     future: asyncio.Future[Any] = loop.create_future()
     hold_time(future)
-    _threads.add(_Work(mailbox, future, function, args))
-    return future
+    return _Work(mailbox, future, function, args)
 
 
 def hold_time(future: asyncio.Future[Any]) -> None:

@@ -120,14 +120,14 @@ def test_a_small_file_takes_two_ways_to_a_thread(tmp_path: Path) -> None:
     async def main(bulk: Bulk) -> None:
         video = await (await bulk.client.generate(request_of(bulk, 1))).wait()
         ways: list[object] = []
-        original = threads._Threads.add
+        original = threads._Threads.lay
 
         def counted(self: Any, work: Any) -> None:
             ways.append(work.function)
             original(self, work)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(threads._Threads, "add", counted)
+            patch.setattr(threads._Threads, "lay", counted)
             saved = await video.save(tmp_path / "one.mp4")
         assert len(ways) == 2
         assert saved.size == (tmp_path / "one.mp4").stat().st_size > 0

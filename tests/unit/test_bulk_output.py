@@ -16,7 +16,7 @@ from obstore.store import MemoryStore
 from staging_s3 import KEY, SECRET, s3_server
 
 import avatarkit
-from avatarkit.bulk import output_folder
+from avatarkit.bulk import output_claims
 from avatarkit.bulk.output import Output, unsigned
 from avatarkit.bulk.output_folder import Folder
 from avatarkit.bulk.output_places import NOTES, Held, Owner, note_of
@@ -26,7 +26,9 @@ from avatarkit.bulk.specs import Row, spec_of
 from avatarkit.errors import DownloadFailed, InvalidRequest
 from avatarkit.request import VideoRequest
 from avatarkit.testing import VirtualClock, run_virtual
-from avatarkit.transport.download import Downloaded
+from avatarkit.transport.download import Downloaded, Landing
+from avatarkit.transport.partfile import Identity
+from avatarkit.transport.threads import in_thread
 
 
 class Film:
@@ -41,6 +43,20 @@ class Film:
         self.saves = 0
         self._data = data
         self._before = before
+
+    async def _land(self, landing: Landing) -> None:
+        self._before()
+        self.saves += 1
+        await in_thread(self._land_now, landing)
+
+    def _land_now(self, landing: Landing) -> None:
+        try:
+            landing.begin(Identity())
+            landing.write([self._data])
+            landing.finish()
+        finally:
+            if not landing.finished:
+                landing.close()
 
     async def save(self, path: Any, *, store: Any = None, overwrite: bool = False) -> Downloaded:
         self._before()
@@ -261,8 +277,8 @@ async def test_a_full_disk_is_a_failed_download(tmp_path: Path, monkeypatch: pyt
 
     output = Output(tmp_path, sidecar=True)
     with monkeypatch.context() as patch:
-        patch.setattr(output_folder.os, "symlink", full)
-        patch.setattr(output_folder.os, "write", full)
+        patch.setattr(os, "symlink", full)
+        patch.setattr(os, "write", full)
         with pytest.raises(DownloadFailed, match="No space left"):
             await output.put(Film(), *job())
     assert files(tmp_path) == {}
@@ -276,6 +292,7 @@ async def test_a_file_that_is_being_written_by_another_worker(tmp_path: Path) ->
     def busy() -> None:
         raise InvalidRequest("k1.mp4: is being downloaded already")
 
+    await Folder(tmp_path).claim("k1.mp4", Owner.of("r", "k1", "t1"))
     with pytest.raises(DownloadFailed, match="already"):
         await Output(tmp_path).put(Film(before=busy), *job())
     assert (await Output(tmp_path).put(Film(), *job()))["file"] == "k1.mp4"
@@ -302,7 +319,7 @@ async def test_the_ending_is_the_result_s_own(tmp_path: Path) -> None:
 async def test_folders_are_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new folder survives a power cut only when the one above it is synced."""
     synced: list[Path] = []
-    monkeypatch.setattr(output_folder, "_sync", synced.append)
+    monkeypatch.setattr(output_claims, "sync_folder", synced.append)
     await Output(tmp_path / "out", name="{team}/{key}").put(Film(), *job(team="blue"))
     assert {tmp_path, tmp_path / "out"} <= set(synced)
 
@@ -475,7 +492,7 @@ async def test_a_claim_is_made_in_one_step(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / NOTES).mkdir()
     folder = Folder(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(output_folder.os, "open", never)
+        patch.setattr(os, "open", never)
         assert (await folder.claim("k1.mp4", owner)).held is Held.FREE
         assert (await Folder(tmp_path).claim("k1.mp4", owner)).held is Held.FREE
         assert (await folder.claim("k1.mp4", Owner.of("r", "k2", "t1"))).held is Held.TAKEN
@@ -490,7 +507,7 @@ async def test_claims_where_there_are_no_links(tmp_path: Path, monkeypatch: pyte
     def none(*_: Any, **__: Any) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(output_folder.os, "symlink", none)
+    monkeypatch.setattr(os, "symlink", none)
     one, row = job()
     facts = await Output(tmp_path).put(Film(), one, row)
     (note,) = (tmp_path / NOTES).iterdir()
@@ -521,7 +538,7 @@ async def test_a_claim_that_goes_while_it_is_read_was_somebody_s(
     """Between the look at a claim and reading it its owner may drop it: the name is taken, nothing fails."""
     owner = Owner.of("r", "k1", "t1")
     await Folder(tmp_path).claim("k1.mp4", Owner.of("r", "k2", "t1"))
-    monkeypatch.setattr(output_folder, "_read", _gone)
+    monkeypatch.setattr(output_claims, "_read", _gone)
     assert (await Folder(tmp_path).claim("k1.mp4", owner)).held is Held.TAKEN
 
 
@@ -534,7 +551,7 @@ async def test_the_folder_of_claims_may_vanish_at_any_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process that ends removes it, where it is empty, between making it and making a claim in it."""
-    original, left = output_folder._create, [3]
+    original, left = output_claims._create, [3]
 
     def tidied(path: Path, owner: Owner) -> bool:
         if left[0]:
@@ -542,6 +559,6 @@ async def test_the_folder_of_claims_may_vanish_at_any_time(
             path.parent.rmdir()
         return original(path, owner)
 
-    monkeypatch.setattr(output_folder, "_create", tidied)
+    monkeypatch.setattr(output_claims, "_create", tidied)
     assert (await Folder(tmp_path).claim("k1.mp4", Owner.of("r", "k1", "t1"))).held is Held.FREE
     assert left == [0]

@@ -55,6 +55,35 @@ class SetClock(SystemClock):
         return self.ticks
 
 
+def test_a_move_whose_loop_stops_at_once_is_carried_out(path: Path) -> None:
+    """The thread is not called before the loop's next turn, which may never come: closing carries out what waits."""
+
+    async def opened() -> SqliteLedger:
+        return await SqliteLedger.open(path)
+
+    async def begin(ledger: SqliteLedger) -> None:
+        asyncio.ensure_future(ledger.open_run(RUN, SETTINGS)).add_done_callback(lambda task: task.cancelled())
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.stop)
+
+    async def found() -> object:
+        async with await SqliteLedger.open(path) as ledger:
+            return await ledger.get_run(RUN)
+
+    ledger = asyncio.run(opened())
+    loop = asyncio.new_event_loop()
+    beginning = loop.create_task(begin(ledger))
+    loop.run_forever()
+    asyncio.run(ledger.aclose())
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert beginning.done()
+    assert asyncio.run(found()) is not None
+
+
 # -- many at once
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from avatarkit.testing import VirtualTimeLoop, run_virtual
 from avatarkit.transport import threads
-from avatarkit.transport.threads import in_a_thread, in_thread
+from avatarkit.transport.threads import in_a_thread, in_file_thread, in_thread
 
 
 @pytest.fixture
@@ -54,12 +54,94 @@ async def test_what_comes_back_together_shares_a_wake_up(own: threads._Threads) 
     loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
     try:
         futures = [in_a_thread(int, str(number)) for number in range(20)]
-        while own._waiting or own._idle < own._count:  # the loop stands still until all is done
+        while own._called or own._idle < own._count:  # the loop stands still until all is done
             time.sleep(0.001)
         assert await asyncio.gather(*futures) == list(range(20))
     finally:
         del loop.call_soon_threadsafe  # type: ignore[attr-defined]
     assert len(calls) == 1
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> threads._Threads:
+    """Threads for short work, of this test's own, two at most."""
+    mine = threads._Threads(most=2, idle=0.02, together=True)
+    monkeypatch.setattr(threads, "_files", mine)
+    return mine
+
+
+@pytest.mark.asyncio
+async def test_short_work_shares_a_thread_and_the_way_back(
+    files: threads._Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tasks begin in one turn of the loop, or in the next two, is done by one thread and told by one call."""
+    told: list[int] = []
+    monkeypatch.setattr(threads, "_SLOW", 60.0)
+    original = threads._Mailbox.put
+
+    def put(mailbox: threads._Mailbox, ended: Any) -> None:
+        told.append(len(list(ended)))
+        original(mailbox, ended)
+
+    monkeypatch.setattr(threads._Mailbox, "put", put)
+
+    async def one(turns: int) -> int:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await in_file_thread(threading.get_ident)
+
+    found = await asyncio.gather(*(one(turns) for turns in (0, 0, 0, 1, 1, 2)))
+    assert len(set(found)) == 1
+    assert told == [6]
+    with pytest.raises(KeyError, match="gone"):
+        await in_file_thread(boom, KeyError("gone"))
+
+
+@pytest.mark.asyncio
+async def test_a_stream_of_short_work_is_not_put_off(files: threads._Threads) -> None:
+    """Work that comes in every turn keeps none of it waiting: after three turns a thread is called."""
+    futures = []
+    for _ in range(8):
+        futures.append(in_file_thread(len, "a"))
+        await asyncio.sleep(0)
+    assert files._count == 1
+    assert await asyncio.gather(*futures) == [1] * 8
+
+
+@pytest.mark.asyncio
+async def test_work_that_is_not_short_holds_up_little(
+    files: threads._Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a piece was slow another thread helps, and what is done is told without waiting for the rest."""
+    monkeypatch.setattr(threads, "_SLOW", 0.0)
+    gate = threading.Event()
+    first = in_file_thread(len, "a")
+    held = in_file_thread(gate.wait)
+    last = in_file_thread(len, "abc")
+    assert await first == 1
+    assert await last == 3
+    assert not held.done()
+    gate.set()
+    assert await held is True
+
+
+@pytest.mark.asyncio
+async def test_short_work_where_no_thread_can_be_had(
+    files: threads._Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits is told, and later there are threads again."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        waiting = [in_file_thread(len, "a") for _ in range(3)]
+        for each in waiting:
+            with pytest.raises(RuntimeError, match="new thread"):
+                await each
+    assert (files._count, files._called) == (0, 0)
+    assert await in_file_thread(len, "ab") == 2
 
 
 @pytest.mark.asyncio
@@ -78,7 +160,7 @@ async def test_no_more_threads_than_allowed_and_none_that_idles(own: threads._Th
         if not own._count:
             break
         await asyncio.sleep(0.005)
-    assert (own._count, own._idle, own._waiting) == (0, 0, 0)
+    assert (own._count, own._idle, own._called) == (0, 0, 0)
     assert await in_thread(len, "anew") == 4
 
 
@@ -154,7 +236,7 @@ async def test_a_system_that_allows_no_more_threads(
             patch.setattr(threading.Thread, "start", refused)
             with pytest.raises(RuntimeError, match="new thread"):
                 await in_thread(len, "a")
-    assert (own._count, own._waiting) == (0, 0)
+    assert (own._count, own._called) == (0, 0)
     gate = threading.Event()
     held = in_a_thread(gate.wait)
     with monkeypatch.context() as patch:

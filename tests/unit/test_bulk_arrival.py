@@ -1,0 +1,265 @@
+"""Results on their way into a folder: small ones in one go, large ones through a part file, each exactly once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avatarkit.bulk import output_arrival
+from avatarkit.bulk.output_arrival import Arrival, Begun
+from avatarkit.bulk.output_claims import FolderClaims
+from avatarkit.bulk.output_folder import Folder
+from avatarkit.bulk.output_places import NOTES, Held, Kept, Owner, note_of
+from avatarkit.errors import DownloadFailed, LinkExpired
+from avatarkit.transport.download import Landing
+from avatarkit.transport.partfile import Identity, PartFile
+from avatarkit.transport.readers import PIECE
+from avatarkit.transport.threads import in_thread
+
+OURS, OTHER = Owner.of("r", "k1", "t1"), Owner.of("r", "k2", "t2")
+NAMES = ["a.mp4", "a-1.mp4", "video.mp4"]
+SAME = Identity('"one"', 3)
+
+
+def arrival(folder: Path, owner: Owner = OURS, names: list[str] | None = None) -> Arrival:
+    return Arrival(FolderClaims(folder, sidecar=False), names or NAMES, owner)
+
+
+def landed(found: Arrival, data: bytes, step: int = PIECE) -> Arrival:
+    """*data*, as a download gives it."""
+    found.begin(Identity('"one"', len(data)))
+    for start in range(0, len(data), step):
+        found.write([data[start : start + step]])
+    found.finish()
+    return found
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != NOTES}
+
+
+class Video:
+    """A result as bulk runs meet it; ``before`` runs when its bytes are about to come."""
+
+    def __init__(self, data: bytes, before: Callable[[], None] = lambda: None) -> None:
+        self._data = data
+        self._before = before
+        self.landings = self.saves = 0
+
+    async def _land(self, landing: Landing) -> None:
+        self.landings += 1
+
+        def land() -> None:
+            try:
+                self._before()
+                landing.begin(Identity('"one"', len(self._data)))
+                for start in range(0, len(self._data), PIECE):
+                    landing.write([self._data[start : start + PIECE]])
+                landing.finish()
+            finally:
+                if not landing.finished:
+                    landing.close()
+
+        await in_thread(land)
+
+    async def save(self, path: Path, *, overwrite: bool) -> Any:
+        self.saves += 1
+        part = PartFile.acquire(path, overwrite=overwrite, digest=False)
+        try:
+            part.begin(Identity())
+            part.write([self._data])
+            part.finish()
+        finally:
+            part.close()
+        return part_facts(part)
+
+
+def part_facts(part: PartFile) -> Any:
+    return Kept(str(part.target), part.have)
+
+
+@pytest.mark.parametrize("size", [1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])
+@pytest.mark.parametrize("step", [300_000, PIECE])
+def test_a_result_of_any_size(tmp_path: Path, size: int, step: int) -> None:
+    """Its bytes under its name, one claim, and no part file."""
+    data = os.urandom(size)
+    found = landed(arrival(tmp_path), data, step)
+    assert (found.name, found.have, found.finished) == ("a.mp4", size, True)
+    assert files(tmp_path) == {"a.mp4": data}
+    assert [note.name for note in (tmp_path / NOTES).iterdir()] == [Path(note_of("a.mp4")).name]
+
+
+@pytest.mark.parametrize("size", [3, 2 * PIECE])
+def test_names_that_are_taken_are_passed_over(tmp_path: Path, size: int) -> None:
+    """A foreign file and another job's claim keep their names, and nothing of ours is left beside them."""
+    (tmp_path / "a.mp4").write_bytes(b"mine")
+    FolderClaims(tmp_path, sidecar=False).claim("a-1.mp4", OTHER)
+    assert landed(arrival(tmp_path), bytes(size)).name == "video.mp4"
+    assert files(tmp_path) == {"a.mp4": b"mine", "video.mp4": bytes(size)}
+    (tmp_path / "a-1.mp4").write_bytes(b"theirs")
+    with pytest.raises(DownloadFailed, match="every name"):
+        landed(arrival(tmp_path, OTHER, ["a.mp4"]), bytes(size))
+
+
+@pytest.mark.parametrize("size", [3, 2 * PIECE])
+def test_an_own_claim_from_before_stops_it(tmp_path: Path, size: int) -> None:
+    """Whatever an earlier attempt left has to be looked at first; nothing is written."""
+    FolderClaims(tmp_path, sidecar=False).claim("a.mp4", OURS)
+    with pytest.raises(Begun):
+        landed(arrival(tmp_path), bytes(size))
+    assert files(tmp_path) == {}
+
+
+def test_a_file_that_appears_between_claim_and_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays, the claim on it goes, and a small result has the next name."""
+    original = output_arrival.write_new
+
+    def appears(target: Path, pieces: list[bytes]) -> None:
+        if target.name == "a.mp4":
+            target.write_bytes(b"theirs")
+        original(target, pieces)
+
+    monkeypatch.setattr(output_arrival, "write_new", appears)
+    assert landed(arrival(tmp_path), b"ours").name == "a-1.mp4"
+    assert files(tmp_path) == {"a.mp4": b"theirs", "a-1.mp4": b"ours"}
+    assert len(list((tmp_path / NOTES).iterdir())) == 1
+
+
+def test_a_file_that_appears_while_a_large_one_is_fetched(tmp_path: Path) -> None:
+    """It stays, the claim on it goes, and the result has to be put elsewhere."""
+    found = arrival(tmp_path)
+    found.begin(Identity())
+    found.write([bytes(PIECE)])
+    (tmp_path / "a.mp4").write_bytes(b"theirs")
+    with pytest.raises(Begun):
+        found.finish()
+    found.close()
+    assert (tmp_path / "a.mp4").read_bytes() == b"theirs"
+    assert list((tmp_path / NOTES).iterdir()) == []
+
+
+def test_a_part_file_of_another_download(tmp_path: Path) -> None:
+    """Somebody downloads to that name right now, without a claim: theirs is not touched."""
+    theirs = PartFile.acquire(tmp_path / "a.mp4", overwrite=False, digest=False)
+    with pytest.raises(Begun):
+        landed(arrival(tmp_path), bytes(PIECE))
+    theirs.write([b"theirs"])
+    theirs.finish()
+    assert files(tmp_path) == {"a.mp4": b"theirs"}
+    assert list((tmp_path / NOTES).iterdir()) == []
+
+
+@given(st.lists(st.integers(1, 700_000), min_size=1, max_size=8), st.data())
+def test_bytes_that_are_taken_back_and_begun_anew(tmp_path_factory: Any, sizes: list[int], data: Any) -> None:
+    """However a transfer was cut, taken back a byte, or begun again, the file is what the last object was."""
+    folder = tmp_path_factory.mktemp("out")
+    found, whole = arrival(folder), b""
+    found.begin(SAME)
+    for number, size in enumerate(sizes):
+        piece = bytes([number]) * size
+        found.write([piece[:1], piece[1:]])
+        whole += piece
+        what = data.draw(st.sampled_from(["on", "on", "back", "anew"]))
+        if what == "back":
+            found.back(1)
+            whole = whole[:-1]
+        elif what == "anew":
+            found.begin(SAME)
+            whole = b""
+        assert found.have == len(whole)
+    found.write([b"end"])
+    found.finish()
+    assert files(folder) == {"a.mp4": whole + b"end"}
+
+
+@pytest.mark.parametrize("size", [3, 2 * PIECE])
+def test_a_disk_that_refuses_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Not as a transfer that broke off, which would be tried again at once; what was begun is noted."""
+
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    found = arrival(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", full)
+        patch.setattr(os, "write", full)
+        with pytest.raises(DownloadFailed, match="No space left"):
+            landed(found, bytes(size))
+    found.close()
+    assert files(tmp_path) == {}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("size", [3, 2 * PIECE])
+async def test_what_failed_is_looked_at_the_next_time(tmp_path: Path, size: int) -> None:
+    """A retry in the same process finds its claim, and does not fetch to find out."""
+
+    def expired() -> None:
+        raise LinkExpired("gone")
+
+    folder = Folder(tmp_path)
+    with pytest.raises(LinkExpired):
+        await folder.put(Video(bytes(size), expired), NAMES, OURS)
+    first = Video(bytes(size))
+    assert (await folder.put(first, NAMES, OURS)).name == "a.mp4"
+    assert (first.landings, first.saves) == (1, 0)
+    again = Video(bytes(size))
+    # The claim is there, and nobody of this process knows of it: one fetch in vain, nothing written twice.
+    assert await folder.put(again, NAMES, OURS) == Kept("a.mp4", size)
+    assert (again.landings, again.saves) == (1, 0)
+    later = Video(bytes(size))
+    assert await folder.put(later, NAMES, OURS) == Kept("a.mp4", size)
+    assert (later.landings, later.saves) == (0, 0)
+    await folder.release("a.mp4", OURS)
+    await folder.aclose()
+    assert files(tmp_path) == {"a.mp4": bytes(size)}
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.mp4"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("size", [3, 2 * PIECE])
+async def test_another_worker_that_began_meanwhile(tmp_path: Path, size: int) -> None:
+    """Two workers got one job: the second sees, with the bytes in hand, that the first has the name."""
+    mine, theirs = Folder(tmp_path), Folder(tmp_path)
+    busy: list[PartFile] = []
+
+    def begins() -> None:
+        FolderClaims(tmp_path, sidecar=False).claim("a.mp4", OURS)
+        busy.append(PartFile.acquire(tmp_path / "a.mp4", overwrite=False, digest=False))
+
+    with pytest.raises(DownloadFailed, match="being downloaded"):
+        await mine.put(Video(bytes(size), begins), NAMES, OURS)
+    busy[0].write([bytes(size)])
+    busy[0].finish()
+    for folder in (mine, theirs):
+        assert await folder.put(Video(b"other"), NAMES, OURS) == Kept("a.mp4", size)
+    assert files(tmp_path) == {"a.mp4": bytes(size)}
+
+
+@pytest.mark.asyncio
+async def test_killed_between_claim_and_name(tmp_path: Path) -> None:
+    """The next process goes on under the same name, with a part file, where there is anything to go on with."""
+    FolderClaims(tmp_path, sidecar=False).claim("a.mp4", OURS)
+    video = Video(b"film")
+    assert await Folder(tmp_path).put(video, NAMES, OURS) == Kept("a.mp4", 4)
+    assert (video.landings, video.saves) == (0, 1)
+    assert files(tmp_path) == {"a.mp4": b"film"}
+
+
+@pytest.mark.asyncio
+async def test_what_others_left_delays_nobody(tmp_path: Path) -> None:
+    """Another job's claim from before is no reason to look first."""
+    FolderClaims(tmp_path, sidecar=False).claim("b.mp4", OTHER)
+    video = Video(b"film")
+    assert (await Folder(tmp_path).put(video, NAMES, OURS)).name == "a.mp4"
+    assert (video.landings, video.saves) == (1, 0)
+    assert FolderClaims(tmp_path, sidecar=False).claim("b.mp4", OTHER).held is Held.FREE
