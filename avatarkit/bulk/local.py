@@ -87,10 +87,11 @@ class LocalDriver:
         self._collected: deque[tuple[str, int]] = deque(
             maxlen=256
         )  # the latest: what names them is out of date
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._submitting = self._downloading = 0
         self._stopped = self._stopping = False
         self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
         self._failure: BaseException | None = None
         self._doubts = asyncio.Event()
         self._background: tuple[asyncio.Task[None], ...] = ()
@@ -126,6 +127,7 @@ class LocalDriver:
             await self._drain()
             self._raise_failure()
         finally:
+            self._hush()
             self._watcher.close()
             for task in (watching, reconciling):
                 task.cancel()
@@ -168,11 +170,22 @@ class LocalDriver:
         seconds = _IDLE
         if self._again:
             seconds = min(seconds, max(0.0, self._again_at - asyncio.get_running_loop().time()))
-        timer = asyncio.get_running_loop().call_later(max(seconds, 0.01), self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
+        # One that rings earlier does as well, and needs not be set anew: it only has us look again.
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(seconds, 0.01)
+        if self._alarm is None or self._alarm.when() > at:
+            self._hush()
+            self._alarm = loop.call_at(at, self._ring)
+        await self._wake.wait()
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake.set()
+
+    def _hush(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _raise_failure(self) -> None:
         if self._stages.client.closed:
@@ -188,7 +201,7 @@ class LocalDriver:
 
     async def _drain(self) -> None:
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks.values())
 
     async def _fill(self) -> bool:
         """Put as much under way as there is room for; whether anything was."""
@@ -270,11 +283,12 @@ class LocalDriver:
                 self._failure = self._failure or error
             finally:
                 self._in_hand.discard(job.key)
+                self._tasks.pop(job.key, None)
                 self._wake.set()
 
         task = asyncio.get_running_loop().create_task(carry())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if not task.done():  # as one is that a user's task factory ran at once
+            self._tasks[job.key] = task
 
     # -- the stages
 
@@ -326,7 +340,7 @@ class LocalDriver:
         now = await self._ledger.now()
         for job, task, look in looks:
             if look.state is JobState.READY:
-                ready = attrs.evolve(job, state=JobState.READY, cost=look.cost, ended_at=now)
+                ready = job.but(state=JobState.READY, cost=look.cost, ended_at=now)
                 self._to_collect(ready, task)
             elif look.state is JobState.FAILED:
                 await self._look_up(job.key)

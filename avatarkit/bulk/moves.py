@@ -5,6 +5,8 @@ the result of one method of :class:`~avatarkit.bulk.ledger.Ledger`. A store runs
 when the move returns, rolls back when it raises, and on :class:`Again` rolls back and runs it anew. Tokens in the SQL
 are explained in ``schema.py``.
 
+Of an UPDATE that ends in ``RETURNING 1`` only the number of rows is wanted, which some stores can ask for at less cost.
+
 Moves first read without a lock, then change with a condition that repeats what they read. Locks are taken in one order,
 account, run, jobs, so that two workers never wait for each other in a circle.
 """

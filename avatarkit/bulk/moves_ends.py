@@ -32,7 +32,7 @@ _COST = """charged = charged + :spent, told = CASE WHEN :is_told = 1 THEN :cost 
         cost = CASE WHEN :is_told = 1 THEN coalesce(cost, 0) - told + :cost ELSE cost END"""
 
 _FAIL = f"""UPDATE jobs SET state = 'failed', error = :error, finished_at = {{now}}, reserved = 0, {_COST}
-    WHERE seq = :seq AND attempt = :attempt AND state = :state RETURNING seq"""
+    WHERE seq = :seq AND attempt = :attempt AND state = :state RETURNING 1"""
 
 
 def fail(
@@ -57,7 +57,7 @@ def fail(
 
 _FINISH = f"""UPDATE jobs SET state = 'done', result = :result, error = '{{}}', finished_at = {{now}},
         ended_at = coalesce(ended_at, {{now}}), reserved = 0, {_COST}
-    WHERE seq = :seq AND attempt = :attempt AND state = :state RETURNING seq"""
+    WHERE seq = :seq AND attempt = :attempt AND state = :state RETURNING 1"""
 
 
 # What nearly all jobs do: what they cost was told when their task ended, nothing waits for them, no failure is to be
@@ -67,7 +67,7 @@ _FINISH_PLAIN = """UPDATE jobs SET state = 'done', result = :result, error = '{}
     WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = 'ready' AND part = 0 AND reserved = 0
         AND (:is_told = 0 OR (charged = :cost AND told = :cost AND cost IS NOT NULL))
         AND NOT EXISTS (SELECT 1 FROM runs WHERE id = :run AND failures_in_row > 0)
-    RETURNING seq"""
+    RETURNING 1"""
 
 
 def finish(
@@ -107,7 +107,7 @@ def _costs(spent: int, told: int | None) -> dict[str, int]:
 
 _LOOKED = """UPDATE jobs SET look_at = seen.column3, due = seen.column3, looks = looks + seen.column4
     FROM (VALUES {values}) AS seen
-    WHERE jobs.seq = seen.column1 AND jobs.attempt = seen.column2 AND jobs.state = 'running' RETURNING jobs.seq"""
+    WHERE jobs.seq = seen.column1 AND jobs.attempt = seen.column2 AND jobs.state = 'running' RETURNING 1"""
 
 _ENDED = """UPDATE jobs SET state = seen.column3, looks = looks + seen.column4, tries = tries + seen.column5,
         not_before = seen.column6, due = seen.column6, error = seen.column7, reserved = 0, ended_at = {{now}},
@@ -115,7 +115,7 @@ _ENDED = """UPDATE jobs SET state = seen.column3, looks = looks + seen.column4, 
         told = CASE WHEN seen.column9 = 1 THEN seen.column8 ELSE 0 END,
         cost = CASE WHEN seen.column9 = 1 THEN coalesce(cost, 0) + seen.column8 ELSE cost END
     FROM (VALUES {values}) AS seen
-    WHERE jobs.seq = seen.column1 AND jobs.attempt = seen.column2 AND jobs.state = 'running' RETURNING jobs.seq"""
+    WHERE jobs.seq = seen.column1 AND jobs.attempt = seen.column2 AND jobs.state = 'running' RETURNING 1"""
 
 
 @attrs.frozen
@@ -193,7 +193,7 @@ def _apply(sql: str, rows: Sequence[tuple[Any, ...]]) -> Move[None]:
 _RENEW = """UPDATE jobs SET state = CASE WHEN pending > 0 THEN 'blocked' ELSE 'new' END, reserved = 0, tries = 0,
         error = '{}', due = 0, not_before = 0, absent_at = NULL, doubted = 0, ended_at = NULL, finished_at = NULL,
         broken_by = NULL
-    WHERE seq = :seq AND state = :state RETURNING seq"""
+    WHERE seq = :seq AND state = :state RETURNING 1"""
 
 _BREAKER = "SELECT seq, key, state, attempt, reserved, charged, part, broken_by FROM jobs WHERE seq = :seq"
 
@@ -256,7 +256,7 @@ def _end(jobs: Sequence[Standing], state: str) -> Move[int]:
         )
         sql = (
             "UPDATE jobs SET state = :state, reserved = 0, finished_at = {now}"
-            f" WHERE seq IN ({given}) AND state IN (:old0, :old1) RETURNING seq"
+            f" WHERE seq IN ({given}) AND state IN (:old0, :old1) RETURNING 1"
         )
         changed((yield sql, params), len(piece))
     return (yield from parts_lost([(job.seq, job.key) for job in jobs if job.part], state))
@@ -264,7 +264,7 @@ def _end(jobs: Sequence[Standing], state: str) -> Move[int]:
 
 _AGAIN_NEW = """UPDATE jobs SET state = 'new', result = '{}', error = '{}', due = 0, not_before = 0, token = '',
         task_id = '', submitted_at = NULL, ended_at = NULL, finished_at = NULL
-    WHERE seq = :seq AND state = 'done' RETURNING seq"""
+    WHERE seq = :seq AND state = 'done' RETURNING 1"""
 _WAIT_AGAIN = """UPDATE jobs SET state = 'blocked', pending = pending + 1
     WHERE seq IN (SELECT job FROM needs WHERE part = :seq) AND state IN ('new', 'blocked')"""
 

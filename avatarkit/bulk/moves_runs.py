@@ -101,7 +101,7 @@ def runs() -> Move[list[Run]]:
 def set_run_state(run: str, state: RunState, reason: str = "") -> Move[None]:
     """Have a run submit, or stop."""
     rows = yield (
-        "UPDATE runs SET state = :state, reason = :reason WHERE id = :run RETURNING id",
+        "UPDATE runs SET state = :state, reason = :reason WHERE id = :run RETURNING 1",
         {"run": run, "state": state.value, "reason": reason},
     )
     if not rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -34,11 +34,11 @@ class MovesLedger(abc.ABC):
     exclusive = False
 
     @abc.abstractmethod
-    async def change(self, move: Callable[[], Move[T]]) -> T:
+    def change(self, move: Callable[[], Move[T]]) -> Awaitable[T]:
         """Run a move in one durable transaction. *move* makes it, anew each time it is tried."""
 
     @abc.abstractmethod
-    async def read(self, move: Callable[[], Move[T]]) -> T:
+    def read(self, move: Callable[[], Move[T]]) -> Awaitable[T]:
         """Run a move that changes nothing, on one state of the store."""
 
     async def open_run(self, run: str, settings: RunSettings) -> Run:

@@ -41,17 +41,17 @@ _TAKE_SLOT = f"""UPDATE accounts SET running = running + 1, next_turn = CASE
         WHEN next_turn > {{now}} - 0.1 / per_second THEN next_turn + 1.0 / per_second
         ELSE {{now}} + 0.9 / per_second END
     WHERE {_ACCOUNT} AND cool_until <= {{now}} AND (:turn = 0 OR per_second IS NULL OR next_turn <= {{now}})
-        AND (most_running IS NULL OR running < most_running) AND (cap IS NULL OR running < cap) RETURNING running"""
+        AND (most_running IS NULL OR running < most_running) AND (cap IS NULL OR running < cap) RETURNING 1"""
 _LEAVE_SLOT = f"UPDATE accounts SET running = running - 1 WHERE {_ACCOUNT}"
 
 _SET_ASIDE = """UPDATE runs SET reserved = reserved + :cost
-    WHERE id = :run AND state = 'active' AND (budget IS NULL OR spent + reserved + :cost <= budget) RETURNING id"""
+    WHERE id = :run AND state = 'active' AND (budget IS NULL OR spent + reserved + :cost <= budget) RETURNING 1"""
 _TAKE_BACK = "UPDATE runs SET reserved = reserved - :cost WHERE id = :run"
 
 _INTEND = """UPDATE jobs SET state = 'intent', attempt = :attempt, ticket = :ticket, marker = :marker, owner = :owner,
         send_by = {now} + :send_seconds, reserved = :cost, charged = 0, told = 0, absent_at = NULL, doubted = 0,
         error = '{}', task_id = '', token = '', submitted_at = NULL, ended_at = NULL, looks = 0
-    WHERE run = :run AND key = :key AND state || '' = 'new' AND attempt = :attempt - 1 RETURNING seq"""
+    WHERE run = :run AND key = :key AND state || '' = 'new' AND attempt = :attempt - 1 RETURNING 1"""
 
 
 def open_intent(intent: Intent) -> Move[OpenAnswer]:
@@ -127,7 +127,7 @@ def _turn(
 
 _ACCEPT = """UPDATE jobs SET state = 'running', task_id = :task_id, token = :token, submitted_at = {now},
         look_at = :look_at, due = :look_at, doubted = 0, absent_at = NULL, error = '{}', looks = 0
-    WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = :state RETURNING seq"""
+    WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = :state RETURNING 1"""
 
 
 def accepted(run: str, key: str, attempt: int, *, task_id: str, token: str, look_at: float) -> Move[bool]:
@@ -163,11 +163,11 @@ def _is_known(run: str, key: str, attempt: int, task_id: str) -> Move[bool]:
 
 _PUT_BACK = """UPDATE jobs SET state = 'new', reserved = 0, doubted = 0, absent_at = NULL, tries = tries + :tries,
         error = :error, not_before = :not_before, due = :not_before
-    WHERE seq = :seq AND attempt = :attempt AND state = 'intent' RETURNING seq"""
+    WHERE seq = :seq AND attempt = :attempt AND state = 'intent' RETURNING 1"""
 
 
 _POSTPONE = """UPDATE jobs SET not_before = :not_before, due = :not_before, error = :error, tries = tries + :tries
-    WHERE run = :run AND key = :key AND state || '' = :state RETURNING seq"""
+    WHERE run = :run AND key = :key AND state || '' = :state RETURNING 1"""
 
 
 def put_back(
@@ -213,7 +213,7 @@ def doubt(run: str, key: str, attempt: int, *, error: Mapping[str, Any]) -> Move
     rows = yield (
         (
             "UPDATE jobs SET doubted = 1, error = :error"
-            " WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = 'intent' RETURNING seq"
+            " WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = 'intent' RETURNING 1"
         ),
         {"run": run, "key": key, "attempt": attempt, "error": to_text(error)},
     )
@@ -255,7 +255,7 @@ def hold(run: str, key: str, attempt: int, *, error: Mapping[str, Any]) -> Move[
     rows = yield (
         (
             "UPDATE jobs SET state = 'held', error = :error"
-            " WHERE seq = :seq AND attempt = :attempt AND state = 'intent' RETURNING seq"
+            " WHERE seq = :seq AND attempt = :attempt AND state = 'intent' RETURNING 1"
         ),
         {"seq": job.seq, "attempt": attempt, "error": to_text(error)},
     )
@@ -269,7 +269,7 @@ _TAKE_UP = """UPDATE jobs SET state = 'running', task_id = :task_id, token = :to
         finished_at = NULL, reserved = :aside, charged = 0, told = 0,
         cost = CASE WHEN cost = told THEN NULL ELSE cost - told END
     WHERE run = :run AND key = :key AND attempt = :attempt AND state || '' = 'failed' AND charged = :charged
-    RETURNING seq"""
+    RETURNING 1"""
 
 
 def adopt(

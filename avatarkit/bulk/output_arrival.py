@@ -44,11 +44,13 @@ class Arrival:
         self.identity = Identity()
         self.finished = False
         self.name = ""
+        self._whole: int | None = None
         self._claims = claims
         self._names = names
         self._owner = owner
         self._held: list[bytes] = []
         self._part: PartFile | None = None
+        self._targets = self._claimed()
 
     def begin(self, identity: Identity) -> None:
         """What follows are the first bytes of *identity*."""
@@ -81,11 +83,7 @@ class Arrival:
         if self._part is None:
             self._write_small()
         else:
-            try:
-                self._part.finish()
-            except InvalidRequest:  # the name was taken meanwhile, by somebody who makes no claims
-                self._claims.drop(self.name, self._owner)
-                raise Begun from None
+            self._name_part(self._part)
         self.finished = True
 
     def close(self) -> None:
@@ -96,7 +94,8 @@ class Arrival:
     def _claimed(self) -> Iterator[Path]:
         """Files that are ours to write; another one after each that was taken all the same."""
         for name in self._names:
-            claim = self._claims.claim(name, self._owner)
+            size = self.identity.total if self.identity.total is not None else self._whole
+            claim = self._claims.claim(name, self._owner, size=size, take=False)
             if claim.held is Held.TAKEN:
                 continue
             self.name = name
@@ -105,29 +104,53 @@ class Arrival:
             yield self._claims.root / name
         raise DownloadFailed(f"every name for the result is taken, the last was {self._names[-1]}")
 
+    def _next(self) -> Path:
+        """The next file that is ours to write; the claim on the one before goes."""
+        if self.name:
+            self._claims.drop(self.name, self._owner)
+        self.target = next(self._targets)
+        return self.target
+
     def _write_small(self) -> None:
+        self._whole = self.have
         with _guarded():
-            for target in self._claimed():
+            while True:
+                target = self._next()
                 try:
-                    write_new(target, self._held)
+                    write_new(target, self._held, self._claims.part_of(self.name))
                 except FileExistsError:
-                    self._claims.drop(self.name, self._owner)
                     continue
-                self.target = target
+                except OSError:
+                    self._claims.drop(
+                        self.name, self._owner
+                    )  # or a file that appears there would count as ours
+                    raise
                 return
 
     def _open(self) -> None:
         """Go on in a part file."""
         with _guarded():
-            self.target = next(self._claimed())
             try:
-                self._part = PartFile.acquire(self.target, overwrite=False, digest=False)
-            except InvalidRequest:
+                part = PartFile.acquire(self._next(), overwrite=False, digest=False)
+            except (InvalidRequest, OSError) as error:
                 self._claims.drop(self.name, self._owner)
+                if isinstance(error, OSError):
+                    raise
                 raise Begun from None
-        self._part.begin(self.identity)
-        self._part.write(self._held)
+        self._part = part
+        part.begin(self.identity)
+        part.write(self._held)
         self._held = []
+
+    def _name_part(self, part: PartFile) -> None:
+        while True:
+            try:
+                part.finish()
+            except InvalidRequest:  # the name was taken meanwhile, by somebody who makes no claims
+                with _guarded():
+                    part.target = self._next()
+            else:
+                return
 
 
 @contextmanager

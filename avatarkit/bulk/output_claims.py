@@ -10,12 +10,13 @@ import stat
 import time
 from pathlib import Path
 
-from avatarkit.bulk.output_places import NOTES, SIDECAR, Claim, Held, Owner, judged, note_of, noted, owner_in
+from avatarkit.bulk.output_places import NOTES, SIDECAR, Claim, Held, Note, Owner, judged, note_of
 from avatarkit.errors import ConfigurationError
 from avatarkit.transport.newfile import sync_folder
-from avatarkit.transport.partfile import drop_twin
+from avatarkit.transport.partfile import drop_twin, has_part
 
 _IN_THE_WAY = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL}
+_FORGOTTEN = 3600.0  # seconds after which nobody writes a part any more
 _TIDIED = (0.0, 0.001, 0.01, 0.05, 0.2)  # seconds between two tries to make a claim in a folder that vanishes
 
 
@@ -23,7 +24,7 @@ class FolderClaims:
     """The claims in *root*, a real path.
 
     Attributes:
-        begun: claims, by their own names, that were there before, or that outlived an attempt to use them.
+        begun: claims, by their own names, that may be there already.
 
     """
 
@@ -35,8 +36,11 @@ class FolderClaims:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.begun.update(f"{NOTES}/{note.name}" for note in (root / NOTES).iterdir())
 
-    def claim(self, name: str, owner: Owner) -> Claim:
-        """See :class:`Place`. A name whose folder leads out of ours through a link is taken."""
+    def claim(self, name: str, owner: Owner, *, size: int | None = None, take: bool = True) -> Claim:
+        """See :class:`Place`. A name whose folder leads out of ours through a link is taken.
+
+        *size*: of the file, where it is known. *take*: whether a claim of the job's for an earlier task is taken over.
+        """
         root = self.root
         target, note = root / name, root / note_of(name)
         try:
@@ -45,76 +49,90 @@ class FolderClaims:
                     return Claim(Held.TAKEN)
                 make_folder(target.parent)
             found = _stat(target)
+        except (RuntimeError, ValueError):  # links that lead in a circle; a name that no system has
+            return Claim(Held.TAKEN)
         except OSError as error:
             if error.errno in _IN_THE_WAY:
                 return Claim(Held.TAKEN)
             raise
         free = found is None and not (self._sidecar and _stat(root / f"{name}{SIDECAR}") is not None)
-        if free and self._make_claim(note, owner):
+        if free and self._make_claim(note, Note(owner, size)):
             return Claim(Held.FREE, new=True)
-        return self._judged(note, owner, target, found)
-
-    def _judged(self, note: Path, owner: Owner, target: Path, found: os.stat_result | None) -> Claim:
-        """What a claim says that was there before, or none where one should be."""
-        made = _stat(note)
-        if made is None:
-            return Claim(Held.TAKEN)
-        younger = (
-            None if found is None else stat.S_ISREG(found.st_mode) and found.st_mtime_ns >= made.st_mtime_ns
-        )
         try:
-            held = owner_in(_read(note))
+            claim, held = _judged(note, owner, target, found)
         except FileNotFoundError:
             return Claim(Held.TAKEN)  # it was dropped in this moment: what lies there is its owner's
-        claim = judged(held, owner, younger=younger, size=found.st_size if found is not None else 0)
-        if claim.held in (Held.FREE, Held.OLDER) and held != owner:
-            write_over(
-                note, noted(owner)
-            )  # a file, which nobody else makes new: it can be replaced in one step
+        if take and claim.held in (Held.FREE, Held.OLDER) and held != owner:
+            # A file, which nobody else makes new: it can be replaced in one step.
+            write_over(note, Note(owner).to_bytes())
         if claim.held is Held.THERE:
             drop_twin(target)
         return claim
+
+    def part_of(self, name: str) -> Path:
+        """Where the file *name* may be written before it has its name."""
+        return self.root / f"{note_of(name)}.part"
 
     def drop(self, name: str, owner: Owner) -> None:
         """Drop the claim, if it is the owner's job's. Never raises for it."""
         note = note_of(name)
         path = self.root / note
         with contextlib.suppress(OSError):
-            if owner_in(_read(path)).job == owner.job:
+            if Note.of(_read(path)).owner.job == owner.job:
                 path.unlink()
                 self.begun.discard(note)
 
     def remove(self, name: str, owner: Owner) -> None:
-        """Remove what lies at *name* with its claim, if that is the owner's. Never raises for it."""
+        """Remove the owner's file *name* with its sidecar and its claim; nothing else. Never raises for it."""
+        target, note = self.root / name, self.root / note_of(name)
         with contextlib.suppress(OSError):
-            note = self.root / note_of(name)
-            if owner_in(_read(note)) == owner:
-                for path in (self.root / name, self.root / f"{name}{SIDECAR}", note):
-                    path.unlink(missing_ok=True)
+            claim, held = _judged(note, owner, target, _stat(target))
+            if held == owner:
+                if claim.held is Held.THERE:
+                    target.unlink(missing_ok=True)
+                    (self.root / f"{name}{SIDECAR}").unlink(missing_ok=True)
+                note.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove the folder of claims when it is empty."""
+        """Remove the folder of claims when it is empty, but for parts of processes that were killed long ago."""
         with contextlib.suppress(OSError):
+            for path in (self.root / NOTES).glob("*.part"):
+                if time.time() - path.lstat().st_mtime > _FORGOTTEN:
+                    path.unlink(missing_ok=True)
             (self.root / NOTES).rmdir()
 
-    def _make_claim(self, note: Path, owner: Owner) -> bool:
+    def _make_claim(self, note: Path, says: Note) -> bool:
         """Whether the claim is made now; the folder of claims is seen to before the first, and when it has gone."""
         if not self._has_notes:
             self._open_notes(note.parent)
         for pause in _TIDIED:
             try:
-                return _create(note, owner)
+                return _create(note, says)
             except FileNotFoundError:
                 # Another process that ends takes the folder away, where it is empty, as fast as it is made.
                 time.sleep(pause)
                 self._open_notes(note.parent)
-        return _create(note, owner)
+        return _create(note, says)
 
     def _open_notes(self, folder: Path) -> None:
         make_folder(folder)
         if folder.is_symlink():
             raise ConfigurationError(f"{folder}: a link found, a folder allowed")
         self._has_notes = True
+
+
+def _judged(note: Path, owner: Owner, target: Path, found: os.stat_result | None) -> tuple[Claim, Owner]:
+    """What a claim says that was there before, or none where one should be; and whose it is."""
+    made = _stat(note)
+    if made is None:
+        return Claim(Held.TAKEN), owner
+    younger = None if found is None else stat.S_ISREG(found.st_mode) and found.st_mtime_ns >= made.st_mtime_ns
+    # The job's own file is made of its part file, so that while there is one the file is somebody else's.
+    if younger and has_part(target):
+        younger = False
+    says = Note.of(_read(note))
+    size = found.st_size if found is not None else 0
+    return judged(says, owner, younger=younger, size=size), says.owner
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -128,7 +146,8 @@ def _read(path: Path) -> bytes:
     """What a claim says."""
     with contextlib.suppress(OSError):
         return os.fsencode(os.readlink(path))  # noqa: PTH115 - one system call
-    fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0))
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    fd = os.open(path, flags | getattr(os, "O_BINARY", 0))
     try:
         return os.read(fd, 4096)
     finally:
@@ -149,7 +168,7 @@ def make_folder(folder: Path) -> None:
         sync_folder(made.parent)
 
 
-def _create(path: Path, owner: Owner) -> bool:
+def _create(path: Path, says: Note) -> bool:
     """A new claim, or False when there is one.
 
     It is a link that leads nowhere and says whose it is, as editors lock files: made whole in one step, whenever the
@@ -157,24 +176,24 @@ def _create(path: Path, owner: Owner) -> bool:
     file then counts as somebody else's, and the job's is fetched once more, under another name.
     """
     try:
-        os.symlink(noted(owner).decode(), path)  # noqa: PTH211 - both are text already
+        os.symlink(says.to_bytes().decode(), path)  # noqa: PTH211 - both are text already
     except FileExistsError:
         return False
     except FileNotFoundError:
         raise
     except (OSError, NotImplementedError):
-        return _create_file(path, owner)
+        return _create_file(path, says)
     return True
 
 
-def _create_file(path: Path, owner: Owner) -> bool:
+def _create_file(path: Path, says: Note) -> bool:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
         fd = os.open(path, flags, 0o666)
     except FileExistsError:
         return False
     try:
-        os.write(fd, noted(owner))
+        os.write(fd, says.to_bytes())
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,20 +31,29 @@ class Folder:
         self._dropping: asyncio.Future[None] | None = None
 
     async def put(self, artifact: Any, names: Sequence[str], owner: Owner) -> Kept:
-        """See :class:`Place`. What nobody can have begun is fetched at once, and claimed when its bytes are there."""
+        """See :class:`Place`. What nobody is known to have begun is fetched first, and claimed when its bytes came.
+
+        Where that does not work, or an earlier attempt shows itself, what lies there is looked at first: at once, or
+        in the next try.
+        """
         claims = self._known if self._known is not None else await _guarded(self._claims)
-        if claims.begun.isdisjoint(map(note_of, names) if claims.begun else ()):
+        plain = note_of(names[0])
+        if plain not in claims.begun:
             arrival = Arrival(claims, names, owner)
             try:
                 await artifact._land(arrival)  # noqa: SLF001 - for users it would be one way too many
             except Begun:
                 pass
+            except BaseException:
+                claims.begun.add(plain)
+                raise
             else:
+                claims.begun.add(note_of(arrival.name))
                 return Kept(arrival.name, arrival.have)
-            finally:
-                if not arrival.finished and arrival.name:
-                    claims.begun.add(note_of(arrival.name))
-        return await put_by_claims(self, artifact, names, owner)
+        kept = await put_by_claims(self, artifact, names, owner)
+        claims.begun.discard(plain)
+        claims.begun.add(note_of(kept.name))
+        return kept
 
     async def claim(self, name: str, owner: Owner) -> Claim:
         """See :class:`Place`. A name whose folder leads out of ours through a link is taken."""
@@ -70,11 +80,18 @@ class Folder:
 
     def _drop(self) -> None:
         while self._dropped:
-            self._claims().drop(*self._dropped.popleft())
+            name, owner = self._dropped.popleft()
+            with contextlib.suppress(OSError):
+                self._claims().drop(name, owner)
 
     async def remove(self, name: str, owner: Owner) -> None:
         """See :class:`Place`."""
-        await in_file_thread(lambda: self._claims().remove(name, owner))
+
+        def remove() -> None:
+            with contextlib.suppress(OSError):
+                self._claims().remove(name, owner)
+
+        await in_file_thread(remove)
 
     def location(self, name: str) -> str:
         """See :class:`Place`."""

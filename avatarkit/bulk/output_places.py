@@ -8,6 +8,7 @@ is never touched. A file counts as the claimant's when it is not older than the 
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -135,29 +136,41 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+@functools.lru_cache(maxsize=2048)
 def note_of(name: str) -> str:
     """The claim's own name; names that some file systems take for one have one claim."""
     return f"{NOTES}/{_hash(folded(name))}"
 
 
-def owner_in(data: bytes) -> Owner:
-    """Who made the claim that reads *data*; nobody when it was cut."""
-    try:
-        note = orjson.loads(data)
-        return Owner(str(note["job"]), str(note["task"]))
-    except (ValueError, KeyError, TypeError):
-        return Owner("", "")
+@attrs.frozen
+class Note:
+    """What a claim says: whose it is, and how large the file will be, where that was known."""
+
+    owner: Owner = Owner("", "")
+    size: int | None = None
+
+    def to_bytes(self) -> bytes:
+        """A claim's content."""
+        size = {} if self.size is None else {"size": self.size}
+        return orjson.dumps({"job": self.owner.job, "task": self.owner.task, **size})
+
+    @classmethod
+    def of(cls, data: bytes) -> Note:
+        """What the claim that reads *data* says; it is nobody's when it was cut."""
+        try:
+            note = orjson.loads(data)
+            size = note.get("size")
+            return cls(Owner(str(note["job"]), str(note["task"])), None if size is None else int(size))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return cls()
 
 
-def judged(held: Owner, owner: Owner, *, younger: bool | None, size: int) -> Claim:
+def judged(note: Note, owner: Owner, *, younger: bool | None, size: int) -> Claim:
     """What an older claim means; *younger* whether the file is not older than it, None when there is none."""
-    if held.job != owner.job or younger is False:
+    if note.owner.job != owner.job or younger is False:
         return Claim(Held.TAKEN)
     if younger is None:
         return Claim(Held.FREE)
-    return Claim(Held.THERE if held.task == owner.task else Held.OLDER, size)
-
-
-def noted(owner: Owner) -> bytes:
-    """A claim's content."""
-    return orjson.dumps({"job": owner.job, "task": owner.task})
+    if note.size is not None and note.size != size:
+        return Claim(Held.TAKEN)  # somebody else's, who was quicker than the claimant
+    return Claim(Held.THERE if note.owner.task == owner.task else Held.OLDER, size)

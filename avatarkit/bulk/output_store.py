@@ -11,11 +11,10 @@ from avatarkit.bulk.output_places import (
     Claim,
     Held,
     Kept,
+    Note,
     Owner,
     judged,
     note_of,
-    noted,
-    owner_in,
     put_by_claims,
 )
 from avatarkit.errors import AvatarKitError, DownloadFailed, UploadFailed
@@ -81,7 +80,7 @@ class StoreFolder:
         def release() -> None:
             store, _ = self._bucket.stores()
             key = f"{self._prefix}{note_of(name)}"
-            if owner_in(bytes(store.get(key).bytes())).job == owner.job:
+            if Note.of(bytes(store.get(key).bytes())).owner.job == owner.job:
                 store.delete(key)
 
         with contextlib.suppress(AvatarKitError):
@@ -93,7 +92,7 @@ class StoreFolder:
         def remove() -> None:
             store, _ = self._bucket.stores()
             note = f"{self._prefix}{note_of(name)}"
-            if owner_in(bytes(store.get(note).bytes())) == owner:
+            if Note.of(bytes(store.get(note).bytes())).owner == owner:
                 store.delete([f"{self._prefix}{name}", f"{self._prefix}{name}{SIDECAR}", note])
 
         with contextlib.suppress(AvatarKitError):
@@ -122,8 +121,8 @@ class StoreFolder:
             return Claim(Held.TAKEN)
         younger = None if found is None else found["last_modified"] >= made["last_modified"]
         claim = judged(held, owner, younger=younger, size=int(found["size"]) if found else 0)
-        if claim.held in (Held.FREE, Held.OLDER) and held != owner:
-            store.put(note, noted(owner))
+        if claim.held in (Held.FREE, Held.OLDER) and held.owner != owner:
+            store.put(note, Note(owner).to_bytes())
         return claim
 
     def _create(self, store: Any, note: str, owner: Owner) -> bool:
@@ -131,7 +130,7 @@ class StoreFolder:
         from obstore.exceptions import AlreadyExistsError, NotSupportedError
 
         try:
-            store.put(note, noted(owner), mode="create")
+            store.put(note, Note(owner).to_bytes(), mode="create")
         except AlreadyExistsError:
             return False
         except NotSupportedError:
@@ -142,8 +141,8 @@ class StoreFolder:
                 raise
         else:
             return True
-        store.put(note, noted(owner))
-        return _got(store, note)[0] == owner
+        store.put(note, Note(owner).to_bytes())
+        return _got(store, note)[0].owner == owner
 
     async def _guarded(self, action: Callable[[], T]) -> T:
         """*action* in a thread. obstore's errors quote requests, so they are replaced."""
@@ -161,12 +160,12 @@ class StoreFolder:
         raise failure
 
 
-def _got(store: Any, key: str) -> tuple[Owner, Any]:
+def _got(store: Any, key: str) -> tuple[Note, Any]:
     try:
         found = store.get(key)
     except FileNotFoundError:
-        return Owner("", ""), None
-    return owner_in(bytes(found.bytes())), found.meta
+        return Note(), None
+    return Note.of(bytes(found.bytes())), found.meta
 
 
 def _headed(store: Any, key: str) -> Any:

@@ -200,7 +200,7 @@ def row_in(spec: bytes) -> Row:
     return _opened(spec)[1]
 
 
-@lru_cache(maxsize=512)  # it is wanted when a job is submitted, and again when its result gets a name
+@lru_cache(maxsize=1024)  # it is wanted when a job is submitted, and again when its result gets a name
 def _opened(spec: bytes) -> tuple[tuple[str, ...], Row]:
     document = orjson.loads(spec)
     return tuple(document.get("parts", ())), row_from(document["row"])

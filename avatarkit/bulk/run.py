@@ -146,7 +146,7 @@ class BulkRun:
         self._sink = sink
         self._fed = asyncio.Event()
         self._queue: asyncio.Queue[JobOutcome | None] = asyncio.Queue(_WAITING)
-        self._told: set[str] = set()
+        self._told: dict[str, JobState] = {}
         self._driver: LocalDriver | None = None
         self._stop = False
         self._dearest = 0.0
@@ -330,7 +330,7 @@ class BulkRun:
 
     async def _over(self, job: Job) -> None:
         if job.key not in self._told:
-            self._told.add(job.key)
+            self._told[job.key] = job.state
             await self._queue.put(outcome_of(job, self._out))
 
     async def _left(self) -> AsyncIterator[JobOutcome]:
@@ -353,10 +353,19 @@ class BulkRun:
         assert self.ledger is not None
         assert self.run is not None
         after = 0
-        over = tuple(state for state in JobState if state.over)
+        over = await self._with_untold()
         while jobs := await self.ledger.select(self.run.id, over, after=after):
             after = jobs[-1].seq
             for job in jobs:
                 if not job.part and job.key not in self._told:
-                    self._told.add(job.key)
+                    self._told[job.key] = job.state
                     yield outcome_of(job, self._out, earlier=earlier)
+
+    async def _with_untold(self) -> tuple[JobState, ...]:
+        """States of jobs that are over, but for *done* when all that are done were told of, as nearly always."""
+        assert self.ledger is not None
+        assert self.run is not None
+        counts = await self.ledger.counts(self.run.id)
+        told = sum(state is JobState.DONE for state in self._told.values())
+        left = {JobState.DONE} if counts.of(JobState.DONE) == told else set()
+        return tuple(state for state in JobState if state.over and state not in left)

@@ -98,16 +98,16 @@ class SqliteLedger(MovesLedger):
         """Seconds since 1970; never goes back, also over a restart."""
         return self._clock.now()
 
-    async def change(self, move: Callable[[], Move[T]]) -> T:
+    def change(self, move: Callable[[], Move[T]]) -> asyncio.Future[T]:
         """Run a move in one durable transaction.
 
         Raises AvatarKitError when the disk is full or fails, ClientClosed after :meth:`aclose`.
         """
-        return await self._submit(self._writer, move)
+        return self._submit(self._writer, move)
 
-    async def read(self, move: Callable[[], Move[T]]) -> T:
+    def read(self, move: Callable[[], Move[T]]) -> asyncio.Future[T]:
         """Run a move that changes nothing. Raises as :meth:`change` does."""
-        return await self._submit(self._reader, move)
+        return self._submit(self._reader, move)
 
     def _submit(self, worker: Worker, move: Callable[[], Move[T]]) -> asyncio.Future[T]:
         if self._closed:

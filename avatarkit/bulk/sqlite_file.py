@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import socket
@@ -33,6 +34,8 @@ _NETWORK = re.compile(
     r"(fuse\.)?(nfs\d?|cifs|smb\d?|smbfs|sshfs|9p|afs|ceph|glusterfs|lustre|gpfs|beegfs|s3fs|rclone|gcsfuse|davfs2?"
     r"|ncpfs|vboxsf|prl_fs|grpcfuse|osxfs|juicefs|blobfuse2?)"
 )
+_PARAMETER = re.compile(r"'(?:[^']|'')*'|:([a-z_][a-z0-9_]*)", re.IGNORECASE)  # or text in quotes
+_COUNT = " RETURNING 1"
 
 
 def trouble(error: sqlite3.Error, path: Path) -> AvatarKitError:
@@ -253,15 +256,36 @@ def _prepare(writer: sqlite3.Connection, now: float) -> float:
     return clock
 
 
+@functools.lru_cache(maxsize=512)
+def _prepared(sql: str) -> tuple[str, tuple[str, ...], bool]:
+    """*sql* as SQLite gets it, whose values it takes in which order, and whether it tells how many rows it changed.
+
+    Each name that SQLite is asked for, and each step that gives a row, lets go of the interpreter's lock, and a busy
+    event loop takes it: so parameters are told by their place, and what is only to be counted is not given as rows.
+    """
+    names: list[str] = []
+
+    def place(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]
+        names.append(found[1])
+        return "?"
+
+    text = _PARAMETER.sub(place, SQLITE.fill(sql))
+    counts = text.startswith("UPDATE ") and text.endswith(_COUNT)
+    return text.removesuffix(_COUNT) if counts else text, tuple(names), counts
+
+
 def drive(connection: sqlite3.Connection, move: Move[T], now: float) -> T:
     """Carry out the statements of *move*; gives what it returns."""
-    fill, execute = SQLITE.fill, connection.execute
     params: dict[str, Any]
     try:
         sql, params = next(move)
         while True:
+            text, names, counts = _prepared(sql)
             params["now"] = now
-            sql, params = move.send(execute(fill(sql), params).fetchall())
+            cursor = connection.execute(text, [params[name] for name in names])
+            sql, params = move.send([(1,)] * cursor.rowcount if counts else cursor.fetchall())
     except StopIteration as end:
         value: T = end.value
         return value

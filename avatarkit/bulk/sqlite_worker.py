@@ -29,11 +29,14 @@ T = TypeVar("T")
 
 _MOST = 1000  # moves in one transaction
 _AGAIN = 10
+_UNCALLED = (
+    1.0  # seconds after which the thread looks by itself: a loop may end in the turn in which it gave a move
+)
 
 _Outcome = tuple[Any, BaseException | None]
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class _Call:
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
@@ -53,7 +56,7 @@ class Worker:
         self._at_end = at_end
         self._calls: deque[_Call] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._stopped = False
+        self._stopped = self._over = False
         self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = weakref.WeakKeyDictionary()
         name = f"avatarkit-ledger-{'writer' if writes else 'reader'}"
         # A daemon: what is not committed when the interpreter ends was not promised to anybody.
@@ -73,6 +76,8 @@ class Worker:
         if turns is None:
             turns = self._turns[loop] = Turns(partial(self._bell.put, None))
         turns.more()
+        if self._over:
+            self._refuse()
         return future
 
     def stop(self) -> None:
@@ -94,12 +99,14 @@ class Worker:
         finally:
             self._connection.close()
             self._at_end()
+            self._over = True  # before the look: whoever comes behind it looks by himself
             self._refuse()
 
     def _next(self) -> list[_Call]:
         """The moves that wait now; none means the end."""
         while not self._calls and not self._stopped:
-            self._bell.get()
+            with contextlib.suppress(queue.Empty):
+                self._bell.get(timeout=_UNCALLED)
         batch: list[_Call] = []
         with contextlib.suppress(IndexError):
             while len(batch) < _MOST:
@@ -109,8 +116,10 @@ class Worker:
     def _refuse(self) -> None:
         """Tell those who came too late."""
         closed = ClientClosed("this ledger was closed", hint="Open it again.")
-        with contextlib.suppress(IndexError, RuntimeError):
-            while True:
+        while self._calls:
+            with contextlib.suppress(
+                IndexError, RuntimeError
+            ):  # of a loop that was closed: nobody waits there
                 call = self._calls.popleft()
                 call.loop.call_soon_threadsafe(_tell, [(call.future, (None, closed))])
 

@@ -33,7 +33,7 @@ from avatarkit.errors import (
     TaskFailed,
     UnsupportedOperation,
 )
-from avatarkit.models import FailureReason, Guard, Kind
+from avatarkit.models import FailureReason, Guard, Kind, Status
 from avatarkit.protocol.outcome import Outcome
 from avatarkit.protocol.plan import Step
 from avatarkit.settings import CallOptions
@@ -174,8 +174,7 @@ class Stages:
         if not gate.token:
             return Result(Done.MOVED)
         self.held_in_row = 0
-        running = attrs.evolve(
-            job,
+        running = job.but(
             state=JobState.RUNNING,
             attempt=gate.attempt,
             token=gate.token,
@@ -319,10 +318,11 @@ class Stages:
         snapshot = snapshot_of(task)
         if snapshot is None or not snapshot.status.terminal:
             return None
-        try:
-            await task.wait(0.0)
-        except TaskFailed as failed:
-            return await self._failed(job, failed, snapshot.cost)
+        if snapshot.status is not Status.SUCCEEDED:
+            try:
+                await task.wait(0.0)
+            except TaskFailed as failed:
+                return await self._failed(job, failed, snapshot.cost)
         return Look(key=job.key, attempt=job.attempt, state=JobState.READY, cost=snapshot.cost)
 
     async def _failed(self, job: Job, failed: TaskFailed, cost: float | None) -> Look:
@@ -384,7 +384,7 @@ class Stages:
         if not job.part:
             self.dearest = max(self.dearest, cost or 0.0)
             await self.sink.settled(job, result)
-        over = attrs.evolve(job, state=JobState.DONE, result=result, cost=cost)
+        over = job.but(state=JobState.DONE, result=result, cost=cost)
         return Result(Done.MOVED, over=over)
 
     def _located(self, result: Mapping[str, Any]) -> Mapping[str, Any]:

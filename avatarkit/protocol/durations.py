@@ -107,7 +107,7 @@ class Durations:
     _strays: float = attrs.field(default=0.0, init=False)
     _all: _Moments = attrs.field(factory=_Moments, init=False, repr=False)
     _sized: _Moments = attrs.field(factory=_Moments, init=False, repr=False)
-    _plain_fit: _Fit = attrs.field(init=False, repr=False, eq=False)
+    _blind_fit: _Fit | None = attrs.field(default=None, init=False, repr=False, eq=False)
     _sized_fit: _Fit | None = attrs.field(default=None, init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -143,7 +143,7 @@ class Durations:
         # A first look that finds the task done says little of how early it ended: e**2 before it at most.
         bottom = max(math.log(min(max(low, _TINY * 0.1), _HUGE)), top - 2.0)
         x = _log_size(size)
-        fit = self._plain_fit if x is None or self._sized_fit is None else self._sized_fit
+        fit = self._blind() if x is None or self._sized_fit is None else self._sized_fit
         center = fit.center + (fit.slope * x if x is not None else 0.0)
         y, spread = _impute(min(bottom, top), top, center, fit.sigma)
         reach = 3.0 * max(fit.sigma, 0.25)
@@ -169,7 +169,7 @@ class Durations:
             return math.inf
         left, base = ages[at - 1], cumulated[at - 1]
         done = base + (scaled - left) * (cumulated[at] - base) / (ages[at] - left)
-        goal = done + looks * min(1.0 / math.sqrt(median), _LARGEST_STEP)
+        goal = done + looks * (1.0 / math.sqrt(median) if median > _LARGEST_STEP**-2 else _LARGEST_STEP)
         at = bisect_left(cumulated, goal, at)
         if at == len(ages):
             return math.inf
@@ -215,34 +215,44 @@ class Durations:
             new._count, new._strays = int(count), strays
             new._all, new._sized = sums
             new._learn()
+            new._blind()  # what cannot be reckoned with is to be found now
         return new
 
     def _of(self, size: float | None) -> tuple[_Fit, float]:
         fit = self._sized_fit
         if size is None or fit is None or not size > 0.0:
-            fit = self._plain_fit
+            fit = self._blind()
             return fit, math.exp(fit.center)
         center = fit.center + fit.slope * math.log(size)
-        return fit, math.exp(min(max(center, -6.9), 16.1))
+        return fit, math.exp(center if -6.9 < center < 16.1 else min(max(center, -6.9), 16.1))
+
+    def _mean(self) -> float:
+        sums = self._all
+        return (sums.n * sums.y + 0.5 * math.log(self.median)) / (sums.n + 0.5)
+
+    def _blind(self) -> _Fit:
+        """The fit that knows nothing of size. Where sizes are known it is hardly asked for, so it is made then."""
+        if self._blind_fit is None:
+            sums = self._all
+            off = sums.y - math.log(self.median)
+            wrong = sums.n * 0.5 / (sums.n + 0.5) * off**2 if sums.n < 4.0 else 0.0
+            self._blind_fit = self._shape(self._mean(), 0.0, sums.yy + wrong, sums.n)
+        return self._blind_fit
 
     def _learn(self) -> None:
-        """Turn the sums into the two fits: one blind to size, one that uses it."""
-        prior, table = math.log(self.median), math.log(self.p95 / self.median) / 1.645
-        sums = self._all
-        mean = (sums.n * sums.y + 0.5 * prior) / (sums.n + 0.5)
-        wrong = sums.n * 0.5 / (sums.n + 0.5) * (sums.y - prior) ** 2 if sums.n < 4.0 else 0.0
-        self._plain_fit = self._shape(mean, 0.0, sums.yy + wrong, sums.n, table)
+        """Turn the sums into the fit that uses size, and forget the one that does not."""
+        self._blind_fit = self._sized_fit = None
         sums = self._sized
         if sums.n == 0.0:
-            self._sized_fit = None
             return
         slope = (sums.xy + _SLOPE_WEIGHT * _SLOPE) / (sums.xx + _SLOPE_WEIGHT)
         slope = min(max(slope, 0.0), 2.0)
         left = max(sums.yy - 2.0 * slope * sums.xy + slope * slope * sums.xx, 0.0)
-        mean = (sums.n * sums.y + 0.5 * mean) / (sums.n + 0.5)
-        self._sized_fit = self._shape(mean - slope * sums.x, slope, left, sums.n, table)
+        mean = (sums.n * sums.y + 0.5 * self._mean()) / (sums.n + 0.5)
+        self._sized_fit = self._shape(mean - slope * sums.x, slope, left, sums.n)
 
-    def _shape(self, center: float, slope: float, squares: float, n: float, table: float) -> _Fit:
+    def _shape(self, center: float, slope: float, squares: float, n: float) -> _Fit:
+        table = math.log(self.p95 / self.median) / 1.645
         variance = (_PRIOR_SPREADS * table * table + squares) / (_PRIOR_SPREADS + n)
         # Not knowing the median well widens what is to be expected.
         variance += 1.0 / (1.0 / (_DOUBT * _DOUBT) + n / variance)

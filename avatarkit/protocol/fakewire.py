@@ -22,6 +22,7 @@ import orjson
 from avatarkit.models import Status
 
 HostKind = Literal["api", "upload", "cdn"]
+_QUEUED, _RUNNING = Status.QUEUED, Status.RUNNING
 
 
 @attrs.frozen(kw_only=True)
@@ -210,11 +211,13 @@ class FakeTask:
 
     def status(self, now: float) -> Status:
         """Where the task stands at *now*."""
-        if now < self.runs_at and now < self.ready_at:
-            return Status.QUEUED
-        if now < self.finished_at:
-            return Status.RUNNING
-        return Status.FAILED if self.failure else Status.SUCCEEDED
+        # Asked for every row of every list: what is usual comes first, and a name of an enumeration is not cheap.
+        if now < self.ready_at:
+            return _QUEUED if now < self.runs_at else _RUNNING
+        if self.failure is not None:
+            return Status.FAILED
+        rendered = self.rendered_at
+        return _RUNNING if rendered is None or now < rendered else Status.SUCCEEDED
 
     @property
     def finished_at(self) -> float:
@@ -291,6 +294,9 @@ class World(Protocol):
 
     def memory(self, provider: str) -> dict[str, Any]:
         """What the fake itself wants to remember, such as tokens it issued; empty at the start."""
+
+    def scratch(self, provider: str) -> dict[Any, Any]:
+        """What the fake would have to make anew; lost when the sandbox ends. The fake keeps it small."""
 
     def account(self, provider: str, key: str) -> FakeAccount | None:
         """The account with this key."""
@@ -385,5 +391,5 @@ def short_id(raw: bytes) -> str:
 
 def speech_seconds(text: str) -> float:
     """About how long a text takes to say: 4.5 Chinese characters or 15 Latin ones a second, at least one."""
-    wide = sum(1 for char in text if ord(char) >= 0x2E80)
+    wide = 0 if text.isascii() else sum(1 for char in text if ord(char) >= 0x2E80)
     return max(1.0, wide / 4.5 + (len(text) - wide) / 15.0)

@@ -172,6 +172,8 @@ def settle_route(
         )
     assert route is not None
     given = request.options.get(capabilities.provider, {})
+    if not given and not route.needs:
+        return route, {}
     options = {name: value for name, value in given.items() if value is not None}
     found = [
         f"options: {name!r} found, {_listed(sorted(route.options), 'or') or 'none'} allowed with "

@@ -49,9 +49,11 @@ def next_delay(
 
     """
     delay = durations.gap(age if age > 0.0 else 0.0, size, tightness / LOOK_RATE)
-    factor = 0.9 + 0.2 * jitter
     # The bounds leave room for the jitter: tasks at a bound would else move in step.
-    delay = min(max(delay, shortest / 0.9), longest / 1.1) * factor
+    least, most = shortest / 0.9, longest / 1.1
+    if delay < least:
+        delay = least
+    delay = (most if delay > most else delay) * (0.9 + 0.2 * jitter)
     if retry_after is not None and retry_after > 0.0:
         return max(delay, min(retry_after, 5.0 * longest) * (1.0 + 0.1 * jitter))
     return delay

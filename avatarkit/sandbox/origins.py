@@ -156,7 +156,7 @@ class Origins:
             asked = FakeRequest(
                 method=arrival.method,
                 path=arrival.path,
-                query=dict(parse_qsl(query, keep_blank_values=True)),
+                query=_fields(query),
                 headers=headers,
                 body=body,
             )
@@ -196,6 +196,8 @@ class Origins:
         upload = method not in ("GET", "HEAD")
         file = self.world.upload_at(path) if upload else self.world.files.get(links.result_id(path))
         scripted = self.faults.take(UPLOAD if upload else DOWNLOAD, file.provider if file else "*")
+        if scripted is None:
+            return Visit(file, None, None)
         fault, reply = self._disturbed(scripted, FakeResponse())
         done = fault is not None and (
             not fault.accept or fault.kind in (FaultKind.ANSWER, FaultKind.REDIRECT)
@@ -249,6 +251,14 @@ class Origins:
             return piece
 
         return Body(span.status, told, span.stop - span.start, read)
+
+
+def _fields(query: str) -> dict[str, str]:
+    if "%" in query or "+" in query:
+        return dict(parse_qsl(query, keep_blank_values=True))
+    # Nothing is encoded, as in nearly every query that is sent.
+    pairs = (pair.partition("=") for pair in query.split("&") if pair)
+    return {name: value for name, _, value in pairs}
 
 
 def body_of(reply: FakeResponse) -> Body:

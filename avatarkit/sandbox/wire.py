@@ -101,12 +101,8 @@ class SandboxWire:
     async def _deliver(self, asked: WireRequest, body: Body, fault: Fault | None) -> WireAnswer:
         """A body disturbed by *fault*, or a large one, in pieces; any other whole."""
         kind = fault.kind if fault else None
-        if fault and kind in (FaultKind.HANG, FaultKind.SLOW_FIRST_BYTE):
-            await self.pause(fault.delay)
-        if kind in (FaultKind.RESET, FaultKind.HANG):
-            raise _reset()
-        if kind is FaultKind.CLOSE:
-            raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+        if fault is not None:
+            await self._break(fault)
         headers = dict(body.headers)
         if kind is not FaultKind.NO_LENGTH:
             headers["content-length"] = str(body.size)
@@ -116,6 +112,16 @@ class SandboxWire:
         if end == body.size <= PIECE and kind is not FaultKind.DRIP:
             return WireAnswer(body.status, headers, await body.read(0, end))
         return WireAnswer(body.status, headers, _Pieces(self, body, fault))
+
+    async def _break(self, fault: Fault) -> None:
+        """Raises OSError where *fault* leaves no answer, after the time that it takes."""
+        kind = fault.kind
+        if kind in (FaultKind.HANG, FaultKind.SLOW_FIRST_BYTE):
+            await self.pause(fault.delay)
+        if kind in (FaultKind.RESET, FaultKind.HANG):
+            raise _reset()
+        if kind is FaultKind.CLOSE:
+            raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
 
     async def pause(self, seconds: float) -> None:
         """Wait; raises OSError when the sandbox closes meanwhile."""

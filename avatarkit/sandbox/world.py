@@ -69,7 +69,7 @@ class _Unfinished:
     def count(self, kinds: Sequence[str] | None = None) -> int:
         """How many of these kinds, as of the last :meth:`drop_ended`."""
         with self._lock:
-            return len(self._tasks) if kinds is None else sum(self._kinds[kind] for kind in {*kinds})
+            return len(self._tasks) if kinds is None else sum(map(self._kinds.__getitem__, {*kinds}))
 
     def drop_ended(self, now: float) -> list[FakeTask]:
         """Count no longer what has ended; the tasks in the order in which they did."""
@@ -116,12 +116,10 @@ class SandboxWorld:
         url_lifetime: float = 3600.0,
         keep_tasks: int | None = None,
     ) -> None:
-        self._now = now
-        self._keep_tasks = keep_tasks
+        self._now, self._keep_tasks = now, keep_tasks
         self._ended: deque[FakeTask] = deque()
         self.on_forget: Callable[[FakeTask], None] = _nothing
-        self._seed = seed
-        self._ids = 0
+        self._seed, self._ids = seed, 0
         self.fakes = fakes
         self.links = Links(hashlib.sha256(f"sandbox secret {seed}".encode()).digest())
         self.url_lifetime = url_lifetime
@@ -140,6 +138,7 @@ class SandboxWorld:
         self._unfinished: dict[tuple[str, str], _Unfinished] = {}
         self._failures: list[_NextFailure] = []
         self._memory: dict[str, dict[str, Any]] = {}
+        self._scratch: dict[str, dict[Any, Any]] = {}
         for fake in fakes.values():
             for asset in fake.stock():
                 self.add_asset(asset)
@@ -163,6 +162,10 @@ class SandboxWorld:
     def memory(self, provider: str) -> dict[str, Any]:
         """What the provider's fake wants to remember."""
         return self._memory.setdefault(provider, {})
+
+    def scratch(self, provider: str) -> dict[Any, Any]:
+        """What the provider's fake would have to make anew."""
+        return self._scratch.setdefault(provider, {})
 
     def add_account(self, account: FakeAccount) -> None:
         """Open an account, or replace the one with the same key."""
@@ -206,7 +209,7 @@ class SandboxWorld:
 
     def _retire(self, ended: Sequence[FakeTask]) -> None:
         """Take down what has ended, and forget what ended long before."""
-        if self._keep_tasks is None:
+        if self._keep_tasks is None or not ended:
             return
         self._ended.extend(ended)
         while len(self._ended) > self._keep_tasks:

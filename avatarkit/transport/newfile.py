@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,11 @@ _OPEN_FILES = "/proc/self/fd"
 _MAX_VECTOR = 1000
 
 
-def write_new(target: Path, pieces: Sequence[bytes]) -> None:
+def write_new(target: Path, pieces: Sequence[bytes], part: Path) -> None:
     """Write *pieces* as the new file *target*, durable with its entry in the folder.
+
+    Where a file system knows no files without a name it is *part* first, which a process that is killed leaves there;
+    an older one is replaced, and nobody else may write it at the same time.
 
     Raises FileExistsError when something has that name, OSError when it cannot be written; then nothing is left.
     """
@@ -25,7 +27,7 @@ def write_new(target: Path, pieces: Sequence[bytes]) -> None:
         raise
     except OSError:
         # Of the disk, or of a file system that has no such files: what it is, the other way shows too.
-        _write_named(target, pieces)
+        _write_named(target, pieces, part)
     sync_folder(target.parent)
 
 
@@ -77,8 +79,8 @@ def _write_unnamed(target: Path, pieces: Sequence[bytes]) -> None:
         os.close(fd)
 
 
-def _write_named(target: Path, pieces: Sequence[bytes]) -> None:
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
+def _write_named(target: Path, pieces: Sequence[bytes], part: Path) -> None:
+    part.unlink(missing_ok=True)  # not cut: it may be another name of a file that was finished
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     fd = os.open(part, flags, 0o666)
     try:

@@ -31,22 +31,16 @@ class Outlook:
     def __init__(self, now: float) -> None:
         self.now = now
         self.tasks: dict[int, list[str]] = {}
-        self._sums: dict[int, list[float]] = {}  # of pull, of pull · age, of pull · age²
+        self._sums: dict[int, list[float]] = {}
 
     def __len__(self) -> int:
         return len(self.tasks)
 
-    def add(self, number: int, task_id: str, pull: float, age: float) -> None:
-        """A task is expected on page *number*; it was shown *age* seconds ago."""
-        sums = self._sums.get(number)
-        if sums is None:
-            sums = self._sums[number] = [0.0, 0.0, 0.0]
-            self.tasks[number] = []
-        self.tasks[number].append(task_id)
-        sums[0] += pull
-        pull *= age
-        sums[1] += pull
-        sums[2] += pull * age
+    def of(self, number: int) -> tuple[list[str], list[float]]:
+        """Who is expected on page *number*, and its sums: of pull, of pull · age, of pull · age²."""
+        if number not in self.tasks:
+            self.tasks[number], self._sums[number] = [], [0.0, 0.0, 0.0]
+        return self.tasks[number], self._sums[number]
 
     def best(self, many: int, *, worth: float, due: Collection[int] = ()) -> list[int]:
         """The pages that are worth most, and that much at least or *due*; so many at most."""
@@ -80,7 +74,7 @@ class Pages:
         self._places: dict[str, tuple[float, float]] = {}
         """By task: the place, and when it was there."""
         self._strange: set[str] = set()  # were not where they were expected
-        self._moved = [0.0, 0.0]  # pages, and the seconds in which tasks moved so far
+        self._moved = (0.0, 0.0)  # pages, and the seconds in which tasks moved so far
         self._drift = 0.0  # pages a second
         self._entry = 0.0  # where new tasks appear
 
@@ -119,21 +113,22 @@ class Pages:
 
         *born* is when each was submitted.
         """
-        places, moved = self._places, self._moved
-        moved[:] = moved[0] * _FADES, moved[1] * _FADES
+        places, strange, many = self._places, self._strange, len(born)
+        pages, seconds = self._moved[0] * _FADES, self._moved[1] * _FADES
         for index, (task_id, since) in enumerate(born.items()):
-            place = number - 1 + (index + 0.5) / len(born)
+            place = number - 1 + (index + 0.5) / many
             before = places.get(task_id)
-            if before is not None and task_id not in self._strange:
-                moved[0] += place - before[0]
-                moved[1] += now - before[1]
+            if before is not None and task_id not in strange:
+                pages += place - before[0]
+                seconds += now - before[1]
             if now - since < _NEWEST:
                 began = max(0.0, place - self._drift * (now - since))
                 self._entry += _LEARNED * (began - self._entry)
             places[task_id] = (place, now)
-        self._strange.difference_update(born)
-        if moved[1] > 0.0:
-            self._drift = moved[0] / moved[1]
+        strange.difference_update(born)
+        self._moved = pages, seconds
+        if seconds > 0.0:
+            self._drift = pages / seconds
         for task_id in expected:
             if task_id not in born and task_id in places:
                 self._not_shown(task_id, number, now)
@@ -163,12 +158,22 @@ class Pages:
     def outlook(self, pull: Mapping[str, float], *, now: float) -> Outlook:
         """What reading each page is worth now; *pull* is that of all who wait."""
         found, drift, places, most = Outlook(now), self._drift, self._places, self._most
-        if places:
-            for task_id, weight in pull.items():
-                spot = places.get(task_id)
-                if spot is not None:
-                    age = now - spot[1]
-                    number = int(max(0.0, spot[0] + drift * age)) + 1
-                    if number <= most:
-                        found.add(number, task_id, weight, age)
+        tasks, sums, last = list[str](), list[float](), 0
+        for task_id, weight in pull.items() if places else ():
+            spot = places.get(task_id)
+            if spot is None:
+                continue
+            age = now - spot[1]
+            place = spot[0] + drift * age
+            number = int(place) + 1 if place > 0.0 else 1
+            if number > most:
+                continue
+            if number != last:
+                tasks, sums = found.of(number)
+                last = number
+            tasks.append(task_id)
+            sums[0] += weight
+            weight *= age
+            sums[1] += weight
+            sums[2] += weight * age
         return found

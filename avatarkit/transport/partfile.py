@@ -261,6 +261,15 @@ class PartFile:
             raise DownloadFailed(f"{self.target.name}: cannot be written ({reason})") from error
 
 
+def has_part(target: Path) -> bool:
+    """Whether a part file lies beside *target* that is another file. Blocks; raises nothing."""
+    path, _ = _beside(target)
+    try:
+        return not os.path.samestat(path.lstat(), target.lstat())
+    except OSError:
+        return False
+
+
 def drop_twin(target: Path) -> None:
     """Remove the part file beside the whole file *target* if both are one: its process was killed while it renamed.
 

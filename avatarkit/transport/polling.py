@@ -48,6 +48,7 @@ _REFUSALS = 3  # the same refusal this often in a row is the answer
 _EMPTY = 5  # "done, but without a result" this often in a row is a failure
 _IN_A_ROW = 8  # looks at one task without a wait, before others have their turn
 _POLL = 2  # the limiter's priority for looks
+_NO_RESULT = FailureReason.NO_RESULT  # compared for every row of a list, where its long name costs
 # Seconds between two looks at one task that callbacks asked for: forged ones must not make a storm.
 _APART = 1.0
 _CHASES = 4  # looks, 1, 2, 4 and 8 s apart, while the vendor's callback is ahead of its own answers
@@ -208,19 +209,6 @@ class PollHub:
         record.queued = self.wanted(record)
         return record.queued
 
-    def _delay(self, record: Watched, retry_after: float | None) -> float:
-        account = self._account
-        return next_delay(
-            account.durations[record.kind.kind],
-            self._clock.monotonic() - record.born,
-            record.size,
-            jitter=account.random.random(),
-            retry_after=retry_after,
-            tightness=self.hints.tightness(record.kind.kind),
-            shortest=account.poll_shortest,
-            longest=account.poll_longest,
-        )
-
     # -- looking
 
     def wanted(self, record: Watched) -> bool:
@@ -292,9 +280,19 @@ class PollHub:
         """Call *rounds* in *delay* seconds."""
         self._agenda.call(rounds, delay)
 
-    def delay(self, record: Watched) -> float:
-        """Seconds until *record*'s own schedule wants a look."""
-        return self._delay(record, None)
+    def delay(self, record: Watched, now: float, retry_after: float | None = None) -> float:
+        """Seconds from *now* until *record*'s own schedule wants a look."""
+        account, kind = self._account, record.kind.kind
+        return next_delay(
+            account.durations[kind],
+            now - record.born,
+            record.size,
+            jitter=account.random.random(),
+            retry_after=retry_after,
+            tightness=self.hints.tightness(kind),
+            shortest=account.poll_shortest,
+            longest=account.poll_longest,
+        )
 
     def look_singly(self, record: Watched, delay: float) -> None:
         """Look at *record* by itself in *delay* seconds."""
@@ -315,7 +313,7 @@ class PollHub:
         if record.hinted:
             self.look_singly(record, max(self._hinted_delay(record), retry_after or 0.0))
             return
-        delay = self._delay(record, retry_after)
+        delay = self.delay(record, self._clock.monotonic(), retry_after)
         if record.told and record.looks:
             delay = max(min(delay, _APART * 2.0 ** (_CHASES - record.told)), retry_after or 0.0)
             record.told -= 1
@@ -336,13 +334,14 @@ class PollHub:
         record.looks += 1
         age = now - record.born
         terminal = status.terminal
-        if not terminal and snapshot.reason is FailureReason.NO_RESULT:
+        if not terminal and snapshot.reason is _NO_RESULT:
             record.empty += 1
             if record.empty >= _EMPTY:
                 snapshot, terminal = attrs.evolve(snapshot, status=Status.FAILED), True
         record.snapshot = snapshot
         if not terminal:
-            self._tell(record)
+            if self._account.hooks:
+                self._tell(record)
             record.low = age
             if record.changes and (before is None or status is not before.status):
                 record.wake_changes()

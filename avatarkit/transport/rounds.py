@@ -83,13 +83,14 @@ class Rounds:
         self._pages.keep(self._waiting)
         self._pages.expect(record.task_id, now=now)
         self._plan(record, delay, now)
-        self._arm(self._due[record.task_id])
+        self._arm(now + delay)
 
     def _plan(self, record: Watched, delay: float, now: float) -> None:
-        self._due[record.task_id] = now + delay
-        self._fresh_until[record.task_id] = now + delay * _STALE
+        task_id = record.task_id
+        self._due[task_id] = now + delay
+        self._fresh_until[task_id] = now + delay * _STALE
         # A schedule's intervals go with one over the root of the chance to end (``protocol.schedule``).
-        self._pull[record.task_id] = 1.0 / max(delay, 0.5) ** 2
+        self._pull[task_id] = 1.0 / (0.5 if delay < 0.5 else delay) ** 2
 
     # -- when
 
@@ -103,8 +104,7 @@ class Rounds:
             await self._hub.clock.sleep(wait)
 
     def _arm(self, at: float) -> None:
-        at = max(at, self._free_at())
-        if self._task is None and at < self._armed:
+        if self._task is None and at < self._armed and (at := max(at, self._free_at())) < self._armed:
             self._armed = at
             self._hub.at(at - self._hub.clock.monotonic(), self)
 
@@ -132,9 +132,8 @@ class Rounds:
 
     async def _round(self) -> None:
         wanted = self._hub.wanted
-        for record in self.waiting:
-            if not wanted(record):
-                self._forget(record)
+        for record in [each for each in self._waiting.values() if not wanted(each)]:
+            self._forget(record)
         if len(self._waiting) == 1:
             self._look_singly(*self.waiting)
             return
@@ -280,15 +279,16 @@ class Rounds:
     # -- what came of it
 
     def _take(self, page: BatchPage, missing: dict[str, Watched]) -> None:
-        hub, now = self._hub, self._hub.clock.monotonic()
+        hub, now, fresh_until = self._hub, self._hub.clock.monotonic(), self._fresh_until
+        settle = hub.settle
         for task_id, snapshot in page.found.items():
             record = missing.pop(task_id, None)
             if record is None:
                 continue
-            if hub.settle(record, snapshot, now):
+            if settle(record, snapshot, now):
                 self._forget(record)
-            elif now >= self._fresh_until.get(task_id, math.inf):
-                self._plan(record, hub.delay(record), now)
+            elif now >= fresh_until.get(task_id, math.inf):
+                self._plan(record, hub.delay(record, now), now)
 
     def _is_due(self, task_id: str) -> bool:
         return self._due.get(task_id, math.inf) <= self._hub.clock.monotonic()
@@ -320,13 +320,13 @@ class Rounds:
                 return
         for task_id, record in self._waiting.items():
             # Every one's own schedule goes on from here, so that an outage is met with growing patience.
-            self._due[task_id] = max(now + wait, now + self._hub.delay(record))
+            self._due[task_id] = max(now + wait, now + self._hub.delay(record, now))
 
     def _go_single(self) -> None:
-        self._single = True
+        self._single, now = True, self._hub.clock.monotonic()
         for record in self.waiting:
             self._forget(record)
-            self._hub.look_singly(record, self._hub.delay(record))
+            self._hub.look_singly(record, self._hub.delay(record, now))
 
     async def aclose(self) -> None:
         """Stop."""

@@ -22,7 +22,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -30,35 +30,58 @@ import attrs
 _MOST = 32  # threads; disks are slow, and some calls read what a user's generator gives
 _IDLE = 5.0  # seconds after which a thread that has nothing to do ends
 _SLOW = 0.02  # seconds of short work after which results are told, and another thread helps
+_WATCH = 0.1  # seconds after which a loop looks by itself what became of its short work
 _TURNS = 3  # of a loop, for which work waits for more at most
 
 _Ended = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 
 class _Mailbox:
-    """What was done for one loop and is still to be told to it; and when it has given all its short work for now."""
+    """What was done for one loop and is still to be told to it; and the short work that it has begun."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
         self._ended: deque[_Ended] = deque()
         self._called = False
-        self.files = Turns(lambda: _files.call_for_all())
+        self._short: set[asyncio.Future[Any]] = set()
+        self._watched = False
+        self._turns = Turns(lambda: _files.call_for_all())
 
-    def put(self, ended: Iterable[_Ended]) -> None:
-        """Tell the loop soon. From any thread."""
-        self._ended.extend(ended)
-        if self._called:
-            return  # it has not begun to look yet, and will find this too
+    def put(self, ended: _Ended) -> None:
+        """Have something to tell when the loop looks again. From any thread."""
+        self._ended.append(ended)
+
+    def call(self) -> None:
+        """Have the loop look soon. From any thread."""
+        if self._called or not self._ended:
+            return  # it has not begun to look yet, and will find everything
         self._called = True
         loop = self._loop()
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
             if loop is not None:
                 loop.call_soon_threadsafe(self._deliver)
 
+    def began(self, future: asyncio.Future[Any]) -> None:
+        """Short work was laid. In the loop's thread."""
+        self._short.add(future)
+        self._turns.more()
+        if not self._watched:
+            self._watched = True
+            future.get_loop().call_later(_WATCH, self._watch)
+
+    def _watch(self) -> None:
+        """Work that hangs must hold up neither what was done before it nor what waits behind it."""
+        self._deliver()
+        self._watched = bool(self._short)
+        if self._watched:
+            _files.call_for_all()
+            asyncio.get_running_loop().call_later(_WATCH, self._watch)
+
     def _deliver(self) -> None:
         self._called = False  # before the first look: what comes from now on calls again
         while self._ended:
             future, value, error = self._ended.popleft()
+            self._short.discard(future)
             if future.done():
                 continue
             if error is None:
@@ -74,19 +97,18 @@ class _Work:
     function: Callable[..., Any]
     args: tuple[Any, ...]
 
-    def do(self) -> list[_Ended]:
-        """What there is to tell: nothing when nobody waits any more."""
-        if self.future.cancelled():
-            return []
+    def do(self) -> None:
+        """Do it, unless nobody waits any more, and leave what came of it in the mailbox."""
         value: Any = None
         error: BaseException | None = None
         try:
-            value = self.function(*self.args)
+            if not self.future.cancelled():
+                value = self.function(*self.args)
         except StopIteration as stop:
             error = RuntimeError(f"StopIteration came out of a thread: {stop}")  # no future takes it as it is
         except BaseException as raised:  # noqa: BLE001 - it is told to whoever waits
             error = raised
-        return [(self.future, value, error)]
+        self.mailbox.put((self.future, value, error))
 
 
 class Turns:
@@ -140,8 +162,9 @@ class _Threads:
         self.lay(work)
         try:
             self.call()
-        except RuntimeError:
-            self._works.remove(work)
+        except BaseException:
+            with contextlib.suppress(ValueError):
+                self._works.remove(work)
             raise
 
     def lay(self, work: _Work) -> None:
@@ -150,9 +173,9 @@ class _Threads:
 
     def call(self) -> None:
         """Have one more thread work. Raises RuntimeError when there is none and the system allows none."""
+        if not self._works or (self._together and not self._bell.empty()):
+            return  # who was called and has not heard it yet will find this too
         with self._mutex:
-            if self._together and self._called:
-                return  # one is on its way, and will find this too
             self._called += 1
             lacking = self._called > self._idle and self._count < self._most
             self._count += lacking
@@ -164,19 +187,20 @@ class _Threads:
         """:meth:`call`; what lies there is told when there is nobody to do it."""
         try:
             self.call()
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001 - such as no memory for a thread
             while self._works:
                 work = self._works.popleft()
-                work.mailbox.put([(work.future, None, error)])
+                work.mailbox.put((work.future, None, error))
+                work.mailbox.call()
 
     def _begin_one(self) -> None:
         """Make another thread. Where the system allows no more, those that are there have to do."""
         try:
             threading.Thread(target=self._run, name="avatarkit-files", daemon=True).start()
-        except RuntimeError:
+        except BaseException as error:
             with self._mutex:
                 self._count -= 1
-                if self._count:
+                if self._count and isinstance(error, RuntimeError):
                     return
                 self._called -= 1
             raise
@@ -201,29 +225,29 @@ class _Threads:
                 self._work_off()
 
     def _work_off(self) -> None:
-        told: dict[_Mailbox, list[_Ended]] = {}
+        told: set[_Mailbox] = set()
         since = time.monotonic()
         while True:
             try:
                 work = self._works.popleft()
             except IndexError:
                 break
-            told.setdefault(work.mailbox, []).extend(work.do())
+            work.do()
+            told.add(work.mailbox)
             del work  # what was given must not live until the next comes
             slow = self._together and time.monotonic() - since >= _SLOW
             if slow or not self._together:
-                _tell(told)
+                _call(told)
                 since = time.monotonic()
-            if slow and self._works:
+            if slow:
                 with contextlib.suppress(RuntimeError):
                     self.call()
-        _tell(told)
+        _call(told)
 
 
-def _tell(told: dict[_Mailbox, list[_Ended]]) -> None:
-    for mailbox, ended in told.items():
-        mailbox.put(ended)
-    told.clear()
+def _call(told: set[_Mailbox]) -> None:
+    while told:
+        told.pop().call()
 
 
 _threads = _Threads()
@@ -255,11 +279,11 @@ def in_a_thread(function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]
 def in_file_thread(function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
     """:func:`in_a_thread` for short work with files, which begins and is told with other such work.
 
-    Not for what may wait for people, networks or other work: all that was begun with it would wait too.
+    Not for what may wait for people, networks or other work: what was begun with it may be a tenth of a second late.
     """
     work = _work(function, args)
     _files.lay(work)
-    work.mailbox.files.more()
+    work.mailbox.began(work.future)
     return work.future
 
 

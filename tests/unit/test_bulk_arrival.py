@@ -121,10 +121,10 @@ def test_a_file_that_appears_between_claim_and_name(tmp_path: Path, monkeypatch:
     """It stays, the claim on it goes, and a small result has the next name."""
     original = output_arrival.write_new
 
-    def appears(target: Path, pieces: list[bytes]) -> None:
+    def appears(target: Path, pieces: list[bytes], part: Path) -> None:
         if target.name == "a.mp4":
             target.write_bytes(b"theirs")
-        original(target, pieces)
+        original(target, pieces, part)
 
     monkeypatch.setattr(output_arrival, "write_new", appears)
     assert landed(arrival(tmp_path), b"ours").name == "a-1.mp4"
@@ -133,16 +133,16 @@ def test_a_file_that_appears_between_claim_and_name(tmp_path: Path, monkeypatch:
 
 
 def test_a_file_that_appears_while_a_large_one_is_fetched(tmp_path: Path) -> None:
-    """It stays, the claim on it goes, and the result has to be put elsewhere."""
+    """It stays, the claim on it goes, and the bytes that came have the next name."""
     found = arrival(tmp_path)
     found.begin(Identity())
     found.write([bytes(PIECE)])
-    (tmp_path / "a.mp4").write_bytes(b"theirs")
-    with pytest.raises(Begun):
-        found.finish()
-    found.close()
-    assert (tmp_path / "a.mp4").read_bytes() == b"theirs"
-    assert list((tmp_path / NOTES).iterdir()) == []
+    for name in NAMES[:2]:
+        (tmp_path / name).write_bytes(b"theirs")
+    found.finish()
+    assert found.name == "video.mp4"
+    assert files(tmp_path) == {"a.mp4": b"theirs", "a-1.mp4": b"theirs", "video.mp4": bytes(PIECE)}
+    assert [note.name for note in (tmp_path / NOTES).iterdir()] == [Path(note_of("video.mp4")).name]
 
 
 def test_a_part_file_of_another_download(tmp_path: Path) -> None:
@@ -198,31 +198,117 @@ def test_a_disk_that_refuses_is_told_as_such(
     assert files(tmp_path) == {}
 
 
+def expired() -> None:
+    raise LinkExpired("gone")
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize("size", [3, 2 * PIECE])
-async def test_what_failed_is_looked_at_the_next_time(tmp_path: Path, size: int) -> None:
-    """A retry in the same process finds its claim, and does not fetch to find out."""
-
-    def expired() -> None:
-        raise LinkExpired("gone")
-
+async def test_what_was_tried_before_is_looked_at_first(tmp_path: Path, size: int) -> None:
+    """After a try that failed, and one that did not but was never settled, nothing is fetched to find out."""
     folder = Folder(tmp_path)
     with pytest.raises(LinkExpired):
         await folder.put(Video(bytes(size), expired), NAMES, OURS)
     first = Video(bytes(size))
     assert (await folder.put(first, NAMES, OURS)).name == "a.mp4"
-    assert (first.landings, first.saves) == (1, 0)
+    assert (first.landings, first.saves) == (0, 1)
     again = Video(bytes(size))
-    # The claim is there, and nobody of this process knows of it: one fetch in vain, nothing written twice.
     assert await folder.put(again, NAMES, OURS) == Kept("a.mp4", size)
-    assert (again.landings, again.saves) == (1, 0)
-    later = Video(bytes(size))
-    assert await folder.put(later, NAMES, OURS) == Kept("a.mp4", size)
-    assert (later.landings, later.saves) == (0, 0)
+    assert (again.landings, again.saves) == (0, 0)
     await folder.release("a.mp4", OURS)
     await folder.aclose()
     assert files(tmp_path) == {"a.mp4": bytes(size)}
     assert list(tmp_path.iterdir()) == [tmp_path / "a.mp4"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_dead_link_to_what_another_worker_stored(tmp_path: Path, name: str) -> None:
+    """A worker was killed when it had stored the file; one that runs on finds it although the link is dead by now."""
+    mine = Folder(tmp_path)
+    await mine.put(Video(b"x"), ["other.mp4"], OTHER)  # what was there before is known from here on
+    for taken in NAMES[: NAMES.index(name)]:
+        (tmp_path / taken).write_bytes(b"foreign")
+    await Folder(tmp_path).put(Video(b"film"), NAMES, OURS)
+    with pytest.raises(LinkExpired):
+        await mine.put(Video(b"", expired), NAMES, OURS)
+    assert await mine.put(Video(b"", expired), NAMES, OURS) == Kept(name, 4)
+
+
+@pytest.mark.asyncio
+async def test_an_earlier_task_s_file_is_replaced_whoever_finds_it(tmp_path: Path) -> None:
+    """Also by a worker that does not know of it before it has fetched the new one: in its place, with one claim."""
+    mine = Folder(tmp_path)
+    await mine.put(Video(b"x"), ["other.mp4"], OTHER)
+    await Folder(tmp_path).put(Video(b"old"), NAMES, Owner(OURS.job, "earlier"))
+    assert await mine.put(Video(b"new"), NAMES, OURS) == Kept("a.mp4", 3)
+    assert files(tmp_path) == {"other.mp4": b"x", "a.mp4": b"new"}
+    assert len(list((tmp_path / NOTES).iterdir())) == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("size", [3, 2 * PIECE])
+async def test_a_foreign_file_after_a_full_disk_is_not_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Nothing could be written, and then somebody puts a file of that name there: it is neither kept nor removed."""
+
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = Folder(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", full)
+        patch.setattr(os, "write", full)
+        with pytest.raises(DownloadFailed):
+            await folder.put(Video(bytes(size)), NAMES, OURS)
+    (tmp_path / "a.mp4").write_bytes(b"theirs")
+    for again in (folder, Folder(tmp_path)):
+        kept = await again.put(Video(bytes(size)), NAMES, OURS)
+        assert kept == Kept("a-1.mp4", size)
+    await folder.remove("a.mp4", OURS)
+    assert (tmp_path / "a.mp4").read_bytes() == b"theirs"
+
+
+def test_a_foreign_file_beside_the_part_of_a_large_one(tmp_path: Path) -> None:
+    """While the part file is there the result was never named: what has its name is somebody else's."""
+    FolderClaims(tmp_path, sidecar=False).claim("a.mp4", OURS)
+    part = PartFile.acquire(tmp_path / "a.mp4", overwrite=False, digest=False)
+    part.write([b"some"])
+    part.close()
+    (tmp_path / "a.mp4").write_bytes(b"theirs")
+    assert FolderClaims(tmp_path, sidecar=False).claim("a.mp4", OURS).held is Held.TAKEN
+
+
+def test_names_that_no_folder_has(tmp_path: Path) -> None:
+    """Links in a circle, and what no file system takes: such a name is taken, and the next one is tried."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    names = ["loop/a.mp4", "nul\0/a.mp4", "x" * 300 + ".mp4", "half\ud800/a.mp4", "good.mp4"]
+    assert landed(arrival(tmp_path, names=names), b"film").name == "good.mp4"
+
+
+def test_a_pipe_as_a_claim_is_nobody_s(tmp_path: Path) -> None:
+    """It is not waited for."""
+    (tmp_path / NOTES).mkdir()
+    os.mkfifo(tmp_path / note_of("a.mp4"))
+    assert landed(arrival(tmp_path), b"film").name == "a-1.mp4"
+
+
+@pytest.mark.asyncio
+async def test_parts_of_killed_processes_go_after_an_hour(tmp_path: Path) -> None:
+    """A fresh one may be somebody's; an old one does not keep the folder of claims for ever."""
+    folder = Folder(tmp_path)
+    await folder.put(Video(b"film"), NAMES, OURS)
+    await folder.release("a.mp4", OURS)
+    old, fresh = tmp_path / NOTES / "old.part", tmp_path / NOTES / "fresh.part"
+    old.touch()
+    fresh.touch()
+    os.utime(old, (1, 1))
+    await folder.aclose()
+    assert [path.name for path in (tmp_path / NOTES).iterdir()] == ["fresh.part"]
+    os.utime(fresh, (1, 1))
+    await folder.aclose()
+    assert not (tmp_path / NOTES).exists()
 
 
 @pytest.mark.asyncio

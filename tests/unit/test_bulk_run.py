@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from avatarkit import VideoRequest, errors
 from avatarkit.bulk.journal import open_ledger
 from avatarkit.bulk.options import BulkOptions
 from avatarkit.bulk.progress import Meter, Progress, measure
-from avatarkit.bulk.records import JobState
+from avatarkit.bulk.records import Job, JobState
 from avatarkit.bulk.run import BulkRun
 
 
@@ -71,6 +72,35 @@ def test_a_second_run_tells_what_the_first_made_and_makes_nothing(tmp_path: Path
         assert all(outcome.earlier for outcome in second.values())
         assert len(bulk.box.seen.tasks) == before
         assert states(await bulk.run(None)) == {"done": 5}
+
+    on("guiji", tmp_path, main)
+
+
+def test_what_was_told_is_not_read_again_and_what_ended_elsewhere_is_told(tmp_path: Path) -> None:
+    """The end of a run reads done jobs only when one is untold, such as one that somebody else took down."""
+
+    async def main(bulk: Bulk) -> None:
+        for number, elsewhere in enumerate(((), ("j1",), ("j0", "j1"))):
+            ledger = await open_ledger(tmp_path / f"{number}.db")
+            finish, get, select = ledger.finish, ledger.get, ledger.select
+            read: list[JobState] = []
+
+            async def by_others(run: str, key: str, attempt: int, **facts: Any) -> bool:
+                return await finish(run, key, attempt, **facts) and key not in elsewhere  # noqa: B023
+
+            async def unseen(run: str, key: str) -> Job | None:
+                return await get(run, key) if key not in elsewhere else None  # noqa: B023
+
+            async def noted(run: str, states: Sequence[JobState] = (), **range_: Any) -> list[Job]:
+                read.extend(states)  # noqa: B023
+                return await select(run, states, **range_)  # noqa: B023
+
+            ledger.finish, ledger.get, ledger.select = by_others, unseen, noted  # type: ignore[method-assign]
+            outcomes = await bulk.run(bulk.jobs(4), journal=ledger, out=tmp_path / f"out{number}")
+            assert states(outcomes) == {"done": 4}
+            assert not any(outcome.earlier for outcome in outcomes.values())
+            assert (JobState.DONE in read) == bool(elsewhere)
+            await ledger.aclose()
 
     on("guiji", tmp_path, main)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from avatarkit.models import Status
 from avatarkit.protocol.fakewire import FakeAccount, FakeFailure, FakeRequest, FakeResponse
+from avatarkit.providers.guiji import fake_rows
 from avatarkit.providers.guiji.fake import FAKE, public_avatar, public_voice
 from avatarkit.sandbox.world import SandboxWorld
 
@@ -317,6 +318,51 @@ _PATHS += [
     "/openapi/speaker/v3/fastTts",
     "/",
 ]
+
+
+def _listed(vendor: Vendor) -> bytes:
+    body = {"page": 1, "size": 50}
+    return vendor.raw("POST", "/openapi/video/v2/pageList", body, {"access_token": vendor.token()}).body
+
+
+_MOMENTS = st.sampled_from([0.0, 0.4, 1.0, 1.5, 3.0, 90.0])
+_STEPS = st.sampled_from(["make", "fail", "move", "break", "pending", "nothing"])
+
+
+@settings(max_examples=60)
+@given(steps=st.lists(st.tuples(_STEPS, _MOMENTS, st.integers(0, 5)), max_size=25))
+def test_a_row_that_is_kept_says_what_a_new_one_would(steps: list[tuple[str, float, int]]) -> None:
+    """Whatever becomes of tasks and settings: the list is the same, byte for byte, as without what was kept."""
+    vendor = Vendor()
+    for step, wait, number in steps:
+        vendor.now += wait
+        tasks = vendor.world.tasks(vendor.account)
+        task = tasks[number % len(tasks)] if tasks else None
+        if step in ("make", "fail"):
+            vendor(CREATE, {**VIDEO, "videoName": f"[{step}]"})
+        elif step == "move" and task:
+            vendor.world.move(task, vendor.now + number)
+        elif step == "break" and task and not task.status(vendor.now).terminal:
+            task.failure = FakeFailure(code=number + 3)
+        elif step == "pending":
+            vendor.switch(pending_url=("missing", "null", "empty")[number % 3])
+        shown = _listed(vendor)
+        vendor.world.scratch("guiji").clear()
+        assert _listed(vendor) == shown
+
+
+def test_few_rows_are_kept_and_none_of_what_has_ended(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a sandbox does not grow by its rows, however many tasks there were."""
+    monkeypatch.setattr(fake_rows, "_KEPT", 3)
+    for _ in range(8):
+        vendor(CREATE, VIDEO)
+        _listed(vendor)
+    assert 1 <= len(vendor.world.scratch("guiji")) <= 3
+    vendor.now += 60
+    _listed(vendor)
+    assert vendor.world.scratch("guiji") == {}
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

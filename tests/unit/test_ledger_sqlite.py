@@ -17,11 +17,11 @@ import pytest
 import pytest_asyncio
 from ledger_suite import RUN, SETTINGS, LedgerSuite, begun, brought_to, intent, jobs, the
 
-from avatarkit.bulk import schema
+from avatarkit.bulk import schema, sqlite_worker
 from avatarkit.bulk.moves import Move
 from avatarkit.bulk.records import JobState, Opened
 from avatarkit.bulk.sqlite import SqliteLedger, SteadyClock
-from avatarkit.bulk.sqlite_file import network_kind
+from avatarkit.bulk.sqlite_file import drive, network_kind
 from avatarkit.errors import AvatarKitError, ClientClosed, ConfigurationError
 from avatarkit.testing.virtual import VirtualClock, run_virtual
 from avatarkit.transport.clock import SystemClock
@@ -82,6 +82,61 @@ def test_a_move_whose_loop_stops_at_once_is_carried_out(path: Path) -> None:
     loop.close()
     assert beginning.done()
     assert asyncio.run(found()) is not None
+
+
+def test_a_move_that_nobody_calls_for_is_carried_out_soon(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that was closed in the very turn in which it gave a move: the thread finds it by itself."""
+    monkeypatch.setattr(sqlite_worker, "_UNCALLED", 0.01)
+
+    async def opened() -> SqliteLedger:
+        return await SqliteLedger.open(path)
+
+    ledger = asyncio.run(opened())
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(ledger.open_run(RUN, SETTINGS))
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert not task.done()
+
+    async def found() -> object:
+        for _ in range(500):
+            if run := await ledger.get_run(RUN):
+                return run
+            await asyncio.sleep(0.01)
+        return None
+
+    assert asyncio.run(found()) is not None
+    task.cancel()
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+    asyncio.run(ledger.aclose())
+
+
+@pytest.mark.asyncio
+async def test_who_comes_when_the_thread_has_ended_is_told(ledger: SqliteLedger) -> None:
+    """Also behind a caller whose loop was closed, who cannot be told."""
+    worker = ledger._writer
+    worker.stop()
+    worker.join()
+    with pytest.raises(ClientClosed):
+        await asyncio.wait_for(worker.submit(lambda: the_clock(), 0.0), 5)
+    gone = asyncio.new_event_loop()
+    gone.close()
+    here = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = here.create_future()
+    for loop, told in ((gone, asyncio.Future(loop=gone)), (here, future)):
+        worker._calls.append(sqlite_worker._Call(loop, told, the_clock, 0.0))
+    worker._refuse()
+    with pytest.raises(ClientClosed):
+        await asyncio.wait_for(future, 5)
+
+
+def the_clock() -> Move[Any]:
+    """A move that reads something."""
+    rows = yield "SELECT value FROM meta WHERE name = 'clock'", {}
+    return rows
 
 
 # -- many at once
@@ -518,3 +573,76 @@ async def _found(path: Path) -> tuple[dict[str, JobState], int, list[tuple[Any, 
         states = {job.key: job.state for job in await ledger.select(RUN, most=100_000)}
         check = await ledger.change(lambda: _pragma("PRAGMA integrity_check"))
         return states, (await ledger.limits("acc")).running, check
+
+
+class Watched:
+    """A connection that keeps what it is asked, and answers with what it was given."""
+
+    def __init__(self, rows: list[tuple[Any, ...]], changed: int) -> None:
+        self.asked: list[tuple[str, list[Any]]] = []
+        self.rowcount = changed
+        self._rows = rows
+
+    def execute(self, sql: str, params: list[Any]) -> Watched:
+        self.asked.append((sql, params))
+        return self
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return self._rows
+
+
+def driven(connection: Watched, sql: str, **params: Any) -> list[tuple[Any, ...]]:
+    def move() -> Move[list[tuple[Any, ...]]]:
+        return (yield sql, params)
+
+    return drive(connection, move(), 7.0)  # type: ignore[arg-type]
+
+
+def test_values_are_told_by_their_place_and_text_in_quotes_is_left_alone() -> None:
+    """A name that stands twice gets its value twice, in the order of the places; ":key" in quotes is no name."""
+    connection = Watched([("x",)], 0)
+    sql = "SELECT ':key', 'it''s :a', :b FROM jobs WHERE key = :key AND due < {now} AND other = :b"
+    assert driven(connection, sql, key="k", b="two") == [("x",)]
+    text = "SELECT ':key', 'it''s :a', ? FROM jobs WHERE key = ? AND due < ? AND other = ?"
+    assert connection.asked == [(text, ["two", "k", 7.0, "two"])]
+
+
+@pytest.mark.parametrize("changed", [0, 1, 3])
+def test_a_change_is_counted_without_its_rows(changed: int) -> None:
+    """An UPDATE that returns only ones is not asked for them: it has as many as rows were changed."""
+    connection = Watched([], changed)
+    assert driven(connection, "UPDATE jobs SET due = 1 RETURNING 1") == [(1,)] * changed
+    assert connection.asked == [("UPDATE jobs SET due = 1", [])]
+
+
+def test_rows_that_are_wanted_are_asked_for() -> None:
+    """Columns, or changes that SQLite does not count by themselves, come as rows."""
+    for sql in (
+        "UPDATE jobs SET due = 1 RETURNING seq",
+        "WITH a AS (SELECT 1) UPDATE jobs SET due = 1 RETURNING 1",
+    ):
+        connection = Watched([(5,)], -1)
+        assert driven(connection, sql) == [(5,)]
+        assert connection.asked == [(sql, [])]
+
+
+@pytest.mark.asyncio
+async def test_a_count_is_what_the_rows_would_have_been(ledger: SqliteLedger) -> None:
+    """Counted or given as rows, an UPDATE of none, one or many rows says the same, joined with values too."""
+    await begun(ledger)
+    await ledger.add(RUN, jobs("a", "b", "c"))
+
+    def both(sql: str, **params: Any) -> Move[tuple[int, int]]:
+        given = yield f"{sql} RETURNING seq", dict(params)
+        counted = yield f"{sql} RETURNING 1", dict(params)
+        return len(given), len(counted)
+
+    joined = (
+        "UPDATE jobs SET due = seen.column2 FROM (VALUES (:a, 1.0), (:a, 2.0), (:b, 3.0)) AS seen"
+        " WHERE jobs.key = seen.column1"
+    )
+    simple = "UPDATE jobs SET due = :due WHERE key <> :key"
+    assert await ledger.change(lambda: both(simple, due=1.0, key="a")) == (2, 2)
+    assert await ledger.change(lambda: both(simple, due=1.0, key="")) == (3, 3)
+    assert await ledger.change(lambda: both(f"{simple} AND key = :key", due=1.0, key="a")) == (0, 0)
+    assert await ledger.change(lambda: both(joined, a="a", b="b")) == (2, 2)

@@ -68,7 +68,7 @@ class House:
     def wanted(self, record: object) -> bool:
         return True
 
-    def delay(self, record: object) -> float:
+    def delay(self, record: object, now: float) -> float:
         return 60.0 if self.error is not None else 10.0  # patience grows in an outage
 
     def settle(self, record: object, snapshot: object, now: float) -> bool:

@@ -12,6 +12,7 @@ import sys
 import threading
 import urllib.request
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ from avatarkit.errors import InvalidRequest
 from avatarkit.models import Status
 from avatarkit.protocol.fakewire import FakeAccount, FakeFailure, FakeFile, MediaOrder
 from avatarkit.providers.hifly.fake import FAKE
-from avatarkit.sandbox import AsyncSandbox, render
+from avatarkit.sandbox import AsyncSandbox, origins, render
 from avatarkit.sandbox.discovery import find_fakes
 from avatarkit.sandbox.files import FileStore, made_up, span_of
 from avatarkit.sandbox.render import Renderer
@@ -51,6 +52,12 @@ def _accept(world, task_id="t", **fields):
     account = world.account("hifly", "k")
     given_fields = {"endpoint": "POST /x", "kind": "video", "request": {}, **fields}
     return world.accept(account, task_id=task_id, **given_fields)
+
+
+@given(st.text("ab=&+%1;é#", max_size=12))
+def test_a_query_without_encoding_is_read_as_any_other(query):
+    """The short way and the library's agree on every query."""
+    assert origins._fields(query) == dict(parse_qsl(query, keep_blank_values=True))
 
 
 def test_every_folder_with_a_fake_is_found():

@@ -197,6 +197,18 @@ def test_what_was_learned_survives_a_dict() -> None:
     assert next_delay(again, 77.0, 12.0) == next_delay(durations, 77.0, 12.0)
 
 
+def test_what_is_known_without_sizes_follows_every_observation() -> None:
+    """The model that is blind to size is made when it is asked for: asking now and then changes nothing."""
+    asked, silent = Durations(90.0, 300.0), Durations(90.0, 300.0)
+    for number in range(40):
+        for durations in (asked, silent):
+            durations.observe(30.0 + number, 33.0 + number, 5.0 + number if number % 3 else None)
+        asked.expected()
+    assert asked.expected() == silent.expected() != Durations(90.0, 300.0).expected()
+    assert asked.expected(20.0) == silent.expected(20.0) != asked.expected()
+    assert next_delay(asked, 30.0) == next_delay(silent, 30.0)
+
+
 @pytest.mark.parametrize("spoil", ["gone", "nan", "negative", "text"])
 def test_a_spoilt_dict_means_nothing_was_learned(spoil: str) -> None:
     """A state from another version or a broken file falls back on the table."""

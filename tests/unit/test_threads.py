@@ -6,9 +6,11 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from avatarkit.testing import VirtualTimeLoop, run_virtual
 from avatarkit.transport import threads
@@ -41,25 +43,15 @@ async def test_what_a_function_returns_and_raises_comes_back() -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_comes_back_together_shares_a_wake_up(own: threads._Threads) -> None:
+async def test_what_comes_back_together_shares_a_wake_up(
+    own: threads._Threads, wake_ups: list[object]
+) -> None:
     """Twenty results that are there when the loop looks again cost one call of the loop, not twenty."""
-    loop = asyncio.get_running_loop()
-    calls: list[object] = []
-    original = loop.call_soon_threadsafe
-
-    def counted(callback: Any, *args: Any, **more: Any) -> Any:
-        calls.append(callback)
-        return original(callback, *args, **more)
-
-    loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
-    try:
-        futures = [in_a_thread(int, str(number)) for number in range(20)]
-        while own._called or own._idle < own._count:  # the loop stands still until all is done
-            time.sleep(0.001)
-        assert await asyncio.gather(*futures) == list(range(20))
-    finally:
-        del loop.call_soon_threadsafe  # type: ignore[attr-defined]
-    assert len(calls) == 1
+    futures = [in_a_thread(int, str(number)) for number in range(20)]
+    while own._called or own._works or own._idle < own._count:  # the loop stands still until all is done
+        time.sleep(0.001)
+    assert await asyncio.gather(*futures) == list(range(20))
+    assert len(wake_ups) == 1
 
 
 @pytest.fixture
@@ -70,31 +62,77 @@ def files(monkeypatch: pytest.MonkeyPatch) -> threads._Threads:
     return mine
 
 
+@pytest_asyncio.fixture
+async def wake_ups() -> AsyncIterator[list[object]]:
+    """Calls of the running loop from other threads."""
+    loop = asyncio.get_running_loop()
+    calls: list[object] = []
+    original = loop.call_soon_threadsafe
+
+    def counted(callback: Any, *args: Any, **more: Any) -> Any:
+        calls.append(callback)
+        return original(callback, *args, **more)
+
+    loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
+    yield calls
+    del loop.call_soon_threadsafe  # type: ignore[attr-defined]
+
+
 @pytest.mark.asyncio
 async def test_short_work_shares_a_thread_and_the_way_back(
-    files: threads._Threads, monkeypatch: pytest.MonkeyPatch
+    files: threads._Threads, wake_ups: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What tasks begin in one turn of the loop, or in the next two, is done by one thread and told by one call."""
-    told: list[int] = []
     monkeypatch.setattr(threads, "_SLOW", 60.0)
-    original = threads._Mailbox.put
-
-    def put(mailbox: threads._Mailbox, ended: Any) -> None:
-        told.append(len(list(ended)))
-        original(mailbox, ended)
-
-    monkeypatch.setattr(threads._Mailbox, "put", put)
 
     async def one(turns: int) -> int:
         for _ in range(turns):
             await asyncio.sleep(0)
-        return await in_file_thread(threading.get_ident)
+        return int(await in_file_thread(threading.get_ident))
 
     found = await asyncio.gather(*(one(turns) for turns in (0, 0, 0, 1, 1, 2)))
     assert len(set(found)) == 1
-    assert told == [6]
+    assert len(wake_ups) == 1
     with pytest.raises(KeyError, match="gone"):
         await in_file_thread(boom, KeyError("gone"))
+
+
+@pytest.mark.asyncio
+async def test_short_work_that_hangs_holds_nothing_up(
+    files: threads._Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was done before it in its thread is told all the same, and what waits behind it gets another thread."""
+    monkeypatch.setattr(threads, "_WATCH", 0.01)
+    gate = threading.Event()
+    first, held, last = (in_file_thread(*each) for each in ((len, "a"), (gate.wait,), (len, "abc")))
+    assert await asyncio.wait_for(first, 5) == 1
+    assert await asyncio.wait_for(last, 5) == 3
+    assert not held.done()
+    gate.set()
+    assert await held is True
+
+
+def test_an_interrupt_while_a_thread_begins(files: threads._Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ctrl-C in that very moment comes out of the loop; the work is done when the loop goes on."""
+    original, left = threading.Thread.start, [KeyboardInterrupt]
+
+    def start(thread: threading.Thread) -> None:
+        if left and thread.name.startswith("avatarkit"):
+            raise left.pop()
+        original(thread)
+
+    async def work() -> int:
+        return int(await in_file_thread(len, "abc"))
+
+    monkeypatch.setattr(threads, "_WATCH", 0.01)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(task)
+    assert loop.run_until_complete(asyncio.wait_for(task, 5)) == 3
+    loop.close()
+    assert asyncio.run(work()) == 3
 
 
 @pytest.mark.asyncio

@@ -199,11 +199,10 @@ def read_batch(endpoint: Endpoint, ids: Sequence[str], page: int) -> Callable[[R
     cls, convert = ROWS[endpoint.name]
     name = "speakerId" if cls is wire.VoiceRow else "id"
     status, table = _STATUS[cls]
-    wanted = frozenset(ids)
 
     def read(response: RawResponse) -> BatchPage:
         found, rows = _page_data(endpoint, response)
-        shown: dict[str, Snapshot] = {}
+        wanted, shown = frozenset(ids), dict[str, Snapshot]()
         # Nearly all rows say no more than that their task goes on: one snapshot serves all of a status.
         going = {
             raw: Snapshot(status=rule.status, raw_status=raw, response=response)
@@ -211,11 +210,13 @@ def read_batch(endpoint: Endpoint, ids: Sequence[str], page: int) -> Callable[[R
             if not rule.status.terminal
         }
         for row in rows:
-            task_id = ident(row.get(name)) if isinstance(row, dict) else ""
+            if not isinstance(row, dict):
+                continue
+            # The vendor sends numbers; the other forms are taken too.
+            value, said = row.get(name), row.get(status)
+            task_id = str(value) if value.__class__ is int else ident(value)
             if task_id not in wanted or task_id in shown:
                 continue
-            said = row.get(status)
-            # The vendor sends numbers; the other forms are taken too.
             raw = str(said) if said.__class__ is int else word(said)
             snapshot = going.get(raw) or _ended(row, cls, convert, response)
             if snapshot is not None:

@@ -23,7 +23,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
-import attrs
 import orjson
 
 from avatarkit.models import Status
@@ -268,14 +267,14 @@ def _create_video(call: Call) -> FakeResponse:
     avatar = call.asset("avatar", call.text("sceneId", required=True))
     call.integer("pn", (0, 1))
     call.url("callbackUrl", required=False)
-    looks = MediaOrder(media="video", presenter=avatar.id, face=avatar.source)
+    looks: dict[str, Any] = {"media": "video", "presenter": avatar.id, "face": avatar.source}
     if call.text("audioUrl"):
         audio = call.fetched("audioUrl", "40011")
-        order = attrs.evolve(looks, audio=audio, seconds=(audio.seconds if audio else 0.0) or 10.0)
+        order = MediaOrder(**looks, audio=audio, seconds=(audio.seconds if audio else 0.0) or 10.0)
     else:
         text = call.text("text", required=True)
         voice = call.asset("voice", call.text("speakerId", required=True))
-        order = attrs.evolve(looks, text=text, voice=voice.id, seconds=speech_seconds(text))
+        order = MediaOrder(**looks, text=text, voice=voice.id, seconds=speech_seconds(text))
     running = call.world.unfinished(call.account, ("video",))
     caps = (call.account.max_running, call.account.max_submitted)
     if any(cap is not None and running >= cap for cap in caps):
@@ -322,8 +321,7 @@ def _list(call: Call, kind: str) -> FakeResponse:
         first, last = call.text("expireStartTime"), call.text("expireEndTime")
         tasks = [task for task in tasks if _passes(made.row(task), sex, status, first, last)]
     shown, about = call.page_of(tasks)
-    rows = [made.row(task) for task in shown]
-    return reply({**about, "records": rows}, looked_at=[task.id for task in shown])
+    return reply({**about, "records": made.rows(shown)}, looked_at=[task.id for task in shown])
 
 
 def _passes(row: Mapping[str, Any], sex: int | None, status: int | None, first: str, last: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from avatarkit.models import Status
@@ -11,6 +11,7 @@ from avatarkit.providers.guiji.fake_call import DAY, PROVIDER, china
 
 _CLONES: Final = {Status.QUEUED: 0, Status.RUNNING: 1, Status.SUCCEEDED: 2, Status.FAILED: 3}
 _VIDEOS: Final = {Status.QUEUED: 1, Status.RUNNING: 2, Status.SUCCEEDED: 3, Status.FAILED: 4}
+_KEPT: Final = 2048  # rows of videos that go on, at most
 _REASONS: Final = {"avatar": "训练失败", "voice": "克隆失败", "video": "合成失败", "audio": ""}
 TASK_TYPES: Final = {
     "avatar": "video-training",
@@ -34,6 +35,7 @@ class Rows:
         self._now = world.now()
         self._how = self._switch("pending_url")
         self._unset = None if self._how == "null" else ""
+        self._kept: dict[FakeTask, tuple[Status, Any, dict[str, Any]]] = world.scratch(PROVIDER)
 
     def _switch(self, name: str) -> Any:
         return self._world.switch(PROVIDER, name, self._account)
@@ -56,6 +58,29 @@ class Rows:
         if not self._switch("authorize_status"):
             return {}
         return {"authorizeStatus": int(asset.data.get("authorizeStatus", 0)) if asset else 0}
+
+    def rows(self, tasks: Iterable[FakeTask]) -> list[dict[str, Any]]:
+        """Tasks as their list shows them. To be read at once: as long as a video goes on its row is used again."""
+        kept, how, now, rows = self._kept, self._how, self._now, []
+        stamp = china(now)
+        for task in tasks:
+            known = kept.get(task)
+            if known is None or known[0] is not task.status(now) or known[1] != how:
+                rows.append(self._anew(task))
+            else:
+                known[2]["updateTime"] = stamp
+                rows.append(known[2])
+        return rows
+
+    def _anew(self, task: FakeTask) -> dict[str, Any]:
+        kept, row, status = self._kept, self.row(task), task.status(self._now)
+        if task.kind != "video" or status.terminal:
+            kept.pop(task, None)
+            return row
+        if len(kept) >= _KEPT:
+            kept.clear()
+        kept[task] = status, self._how, row
+        return row
 
     def row(self, task: FakeTask) -> dict[str, Any]:
         """A task as its list shows it."""
