@@ -13,9 +13,11 @@ import attrs
 
 from avatarkit import providers
 from avatarkit.bulk.manifest_cells import mistake_of
+from avatarkit.bulk.manifest_columns import TornRow
+from avatarkit.bulk.manifest_text import Reading, Sample
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.bulk.seen import Seen
-from avatarkit.bulk.specs import MEDIA, Mistake, Row
+from avatarkit.bulk.specs import MEDIA, WORDS, Mistake, Row
 from avatarkit.errors import InvalidRequest, UnsupportedOperation
 from avatarkit.models import Kind
 from avatarkit.protocol.limits import MediaRule
@@ -30,6 +32,7 @@ MOST_MISTAKES = 1000
 _AT_A_TIME = 256
 _FILES_AT_ONCE = 8
 _REMEMBERED = 50_000
+_FIELDS = frozenset({*WORDS, *MEDIA, "subtitles", "key"})
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +50,9 @@ class CheckReport:
         unit: what costs are counted in, ``""`` where the provider publishes none.
         seconds: how long the run is expected to take, None when it is not known how many tasks run at once.
         files: local files that were looked into.
+        encoding: what the manifest's text was read as; ``""`` where there is none.
+        guessed: whether that was guessed by its looks.
+        sample: the first cell that is not ASCII, where a wrong guess shows.
 
     """
 
@@ -60,6 +66,9 @@ class CheckReport:
     unit: str = ""
     seconds: float | None = None
     files: int = 0
+    encoding: str = ""
+    guessed: bool = False
+    sample: Sample | None = None
 
     @property
     def ok(self) -> bool:
@@ -68,23 +77,26 @@ class CheckReport:
 
 
 async def check_rows(
-    rows: Iterable[Row | Mistake],
+    rows: Iterable[Row | TornRow | Mistake],
     *,
     provider: str,
     others: Iterable[Capabilities] = (),
     preflight: bool = True,
     most_running: int | None = None,
     name: NameTemplate | None = None,
+    reading: Reading | None = None,
 ) -> CheckReport:
     """Look at every row as far as that is possible without the provider. Holds none of them.
 
     Args:
-        rows: as :func:`~avatarkit.bulk.manifest.read_manifest` gives them.
+        rows: as :func:`~avatarkit.bulk.manifest.read_manifest` gives them, or
+            :func:`~avatarkit.bulk.manifest.read_to_check`, which shows more mistakes of a row at once.
         provider: the provider's name.
         others: capabilities of other providers, for the hint which of them could.
         preflight: whether local files are looked into; that they are there is checked always.
         most_running: tasks that run at once, for the time.
         name: the template of file names, whose fields are looked for in the columns.
+        reading: how the rows were read, for the report.
 
     Raises:
         ConfigurationError: there is no such provider, or the manifest cannot be read.
@@ -95,7 +107,10 @@ async def check_rows(
     while batch := list(itertools.islice(given, _AT_A_TIME)):
         await checker.look(batch)
         await asyncio.sleep(0)
-    return checker.report(most_running)
+    report = checker.report(most_running)
+    if reading is None:
+        return report
+    return attrs.evolve(report, encoding=reading.encoding, guessed=reading.guessed, sample=reading.sample)
 
 
 @attrs.frozen
@@ -160,6 +175,22 @@ def _url_problems(use: Use) -> tuple[str, ...]:
     return tuple(use.rule.check_url(use.field, use.media))
 
 
+_ANYTHING = "anything"
+_ANY_FILE = MediaRule()
+"""What holds for a file of a row that cannot be planned: that it is there."""
+
+
+@attrs.define
+class _Seen:
+    """One row after planning: what is wrong so far, what to look into, and what it will be if all is well."""
+
+    wrong: list[Mistake]
+    uses: list[Use] = attrs.field(factory=list)
+    line: int = 0
+    right: tuple[Row, Plan] | None = None
+    unread: frozenset[str] = frozenset()
+
+
 class _Checker:
     """Counts while rows go by."""
 
@@ -178,34 +209,69 @@ class _Checker:
         self._more = self._rows = self._jobs = self._unknown = 0
         self._cost = self._work = self._longest = 0.0
 
-    async def look(self, batch: list[Row | Mistake]) -> None:
+    async def look(self, batch: list[Row | TornRow | Mistake]) -> None:
         """Look at some rows."""
-        planned = [[row] if isinstance(row, Mistake) else self._planned(row) for row in batch]
-        uses = itertools.chain.from_iterable(each[2] for each in planned if isinstance(each, tuple))
-        problems = await self._files.problems(uses)
-        for row, each in zip(batch, planned, strict=True):
+        seen = [self._seen(row) for row in batch]
+        problems = await self._files.problems(itertools.chain.from_iterable(each.uses for each in seen))
+        for row, each in zip(batch, seen, strict=True):
             self._rows += isinstance(row, Row)
-            if isinstance(each, tuple):
-                wrong = [p for use in each[2] for p in problems.get(place_of(use), ())]
-                found = [mistake_of(problem, each[0].line) for problem in wrong]
-            else:
-                found = each
-            if found:
-                self._wrong(found)
-            elif isinstance(each, tuple):
-                self._right(each[0], each[1])
+            if problems:
+                fields = {mistake.column for mistake in each.wrong} | each.unread
+                found = [p for use in each.uses for p in problems.get(place_of(use), ())]
+                more = [mistake_of(problem, each.line) for problem in found]
+                each.wrong += [mistake for mistake in more if mistake.column not in fields]
+            if each.wrong:
+                self._wrong(each.wrong)
+            elif each.right is not None:
+                self._right(*each.right)
 
-    def _planned(self, row: Row) -> tuple[Row, Plan, list[Use]] | list[Mistake]:
+    def _seen(self, row: Row | TornRow | Mistake) -> _Seen:
+        if isinstance(row, Mistake):
+            return _Seen([row])
+        if isinstance(row, Row):
+            return self._planned(row)
+        if row.row is None:
+            return _Seen(list(row.mistakes))
+        rest = self._planned(row.row)
+        rest.wrong = [*row.mistakes, *(each for each in rest.wrong if not _follows(each, row.unread))]
+        rest.unread = row.unread
+        return rest
+
+    def _planned(self, row: Row) -> _Seen:
         if self._unfilled and self._name is not None:
             self._unfilled.intersection_update(self._name.unknown(row.columns))
         try:
             plan: Plan = self._generation.plan(row.request, self._others)
         except InvalidRequest as error:
-            return [mistake_of(problem, row.line) for problem in error.problems]
+            problems = [*error.problems, *self._beyond(row.request)]
+            wrong = [mistake_of(problem, row.line) for problem in dict.fromkeys(problems)]
+            return _Seen(wrong, _named_files(row.request), row.line)
         except UnsupportedOperation as error:
             text = f"{error}. {error.hint}" if error.hint else str(error)
-            return [Mistake(line=row.line, column="", message=text)]
-        return row, plan, list(uses_of(row.request, plan.steps, getattr(self._generation, "MEDIA", {})))
+            wrong = [Mistake(line=row.line, column="", message=text)]
+            return _Seen(wrong, _named_files(row.request), row.line)
+        uses = list(uses_of(row.request, plan.steps, getattr(self._generation, "MEDIA", {})))
+        return _Seen([], uses, row.line, (row, plan))
+
+    def _beyond(self, request: VideoRequest) -> list[str]:
+        """What else is wrong with a *request* that is wrong whatever the provider, which then looks no further."""
+        changes: dict[str, Any] = {}
+        if not request.presenter:
+            changes |= {"image": None, "video": None, "avatar": request.avatar or _ANYTHING}
+        if not request.speech:
+            changes |= {"audio": None, "text": request.text or _ANYTHING}
+        speaks = changes.get("text", request.text) is not None
+        if speaks != (request.voice is not None):
+            changes["voice"] = _ANYTHING if speaks else None
+        if not changes:
+            return []
+        try:
+            self._generation.plan(attrs.evolve(request, **changes), self._others)
+        except InvalidRequest as error:
+            return [each for each in error.problems if mistake_of(each, 0).column not in changes]
+        except UnsupportedOperation:
+            pass  # what the provider cannot do may come of what was put in
+        return []
 
     def _wrong(self, found: list[Mistake]) -> None:
         room = MOST_MISTAKES - len(self._mistakes)
@@ -247,6 +313,24 @@ class _Checker:
             seconds=max(self._longest, self._work / most_running) if most_running else None,
             files=self._files.looked,
         )
+
+
+def _follows(mistake: Mistake, unread: frozenset[str]) -> bool:
+    """Whether *mistake* may well be there only because a cell could not be read."""
+    if mistake.column in unread:
+        return True
+    of_options = bool(mistake.column) and mistake.column not in _FIELDS
+    return of_options and not unread <= _FIELDS
+
+
+def _named_files(request: VideoRequest) -> list[Use]:
+    """The local files that a row names which cannot be planned."""
+    found = ((name, getattr(request, name)) for name in MEDIA)
+    return [
+        Use(name, os.fspath(media), _ANY_FILE)
+        for name, media in found
+        if isinstance(media, str | os.PathLike) and not is_url(media) and os.fspath(media)
+    ]
 
 
 def place_of(use: Use) -> tuple[str, str, int]:

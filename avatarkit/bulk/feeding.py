@@ -78,7 +78,7 @@ async def add_all(
             mistakes += [_unpriced(line) for line in batch.unpriced]
         if batch.jobs and not mistakes:
             added = await ledger.add(run, batch.jobs)
-            mistakes += [_changed(key) for key in added.changed]
+            mistakes += [_changed(key, batch.lines.get(key, 0)) for key in added.changed]
         rows += batch.rows
         if len(mistakes) >= _MOST_MISTAKES:
             break
@@ -135,6 +135,7 @@ class _Batch:
         jobs: what the right ones need, each part once.
         uses: the material to look into, with the line that names it.
         unpriced: lines of rows of which nobody knows what they cost.
+        lines: where the jobs' rows are, by key.
         wrong: what is wrong with the others.
 
     """
@@ -143,6 +144,7 @@ class _Batch:
     jobs: list[NewJob] = attrs.field(factory=list)
     uses: list[tuple[int, Use]] = attrs.field(factory=list)
     unpriced: list[int] = attrs.field(factory=list)
+    lines: dict[str, int] = attrs.field(factory=dict)
     wrong: list[Mistake] = attrs.field(factory=list)
 
 
@@ -199,15 +201,16 @@ class _Feeder:
                 known[part.key] = part
                 batch.jobs.append(part)
         batch.jobs.append(job_of(row.key, spec, parts, cost))
+        batch.lines[row.key] = row.line
         if uses:
             batch.uses += [(row.line, use) for use in uses]
         if cost is None:
             batch.unpriced.append(row.line)
 
 
-def _changed(key: str) -> Mistake:
+def _changed(key: str, line: int) -> Mistake:
     return Mistake(
-        line=0,
+        line=line,
         column="key",
         message=f"{key!r} is in the ledger with another content; give the changed job another key",
     )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.models import UploadedFile
 from avatarkit.transport.clock import SYSTEM_CLOCK, Clock
+
+PATIENCE = 60.0
+"""Seconds for which a database that cannot be reached is waited for, unless something else is said."""
 
 _KEPT_SECONDS = 1800.0
 """For how long an upload is used again. No vendor says how long it keeps a file nobody refers to."""
@@ -17,18 +21,33 @@ def is_address(journal: str | os.PathLike[str]) -> bool:
     return isinstance(journal, str) and journal.startswith(("postgresql://", "postgres://"))
 
 
-async def open_ledger(journal: str | os.PathLike[str], *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
+async def open_ledger(
+    journal: str | os.PathLike[str],
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+    opening: float | None = None,
+    patience: float = PATIENCE,
+    say: Callable[[str], None] | None = None,
+) -> Ledger:
     """The ledger in a file (SQLite, by *clock*), or at a PostgreSQL address (by the database's clock).
+
+    Args:
+        journal: the file or address.
+        clock: a file's clock.
+        opening: seconds for which a database that cannot be reached is waited for here; None: *patience*.
+        patience: the same for each later call.
+        say: gets a sentence for people when a database has been away for 2 s, and when it is back.
 
     Raises:
         ConfigurationError: it is in use by another process, is no ledger of ours, or cannot be opened.
+        TransportError: the database stays away.
         MissingExtra: the address needs the ``postgres`` extra.
 
     """
     if is_address(journal):
         from avatarkit.bulk.postgres import PostgresLedger
 
-        return await PostgresLedger.open(str(journal))
+        return await PostgresLedger.open(str(journal), opening=opening, patience=patience, say=say)
     from avatarkit.bulk.sqlite import SqliteLedger
 
     return await SqliteLedger.open(journal, clock=clock)

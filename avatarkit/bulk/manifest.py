@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, TypeAlias
 import attrs
 import orjson
 
-from avatarkit.bulk.manifest_columns import Builder, Columns, Meaning, Use
+from avatarkit.bulk.manifest_columns import Builder, Columns, Meaning, TornRow, Use
 from avatarkit.bulk.manifest_csv import CELL_LIMIT, Cells, csv_rows
-from avatarkit.bulk.manifest_text import LINE_LIMIT, detect_encoding
+from avatarkit.bulk.manifest_text import LINE_LIMIT, Reading, detect_encoding
 from avatarkit.bulk.specs import Mistake, PlainRow, Row
 from avatarkit.errors import ConfigurationError, MissingExtra
 from avatarkit.protocol.plan import Capabilities
@@ -30,6 +30,8 @@ Item: TypeAlias = Mapping[str, Any] | VideoRequest | Row | tuple[str, VideoReque
 
 AnyRow: TypeAlias = Row | PlainRow | Mistake
 """What reading finds: a row, or a mistake."""
+
+_Found: TypeAlias = Row | PlainRow | TornRow | Mistake
 
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
@@ -78,15 +80,45 @@ def read_rows(
     encoding: str | None = None,
 ) -> Iterator[AnyRow]:
     """As :func:`read_manifest`, but requests of nothing but text are not made yet."""
+    for found in _from_source(source, base, capabilities, Reading(given=encoding)):
+        if isinstance(found, TornRow):
+            yield from found.mistakes
+        else:
+            yield found
+
+
+def read_to_check(
+    source: str | os.PathLike[str] | Iterable[Item],
+    *,
+    base: Path | None = None,
+    capabilities: Capabilities | None = None,
+    reading: Reading | None = None,
+) -> Iterator[Row | TornRow | Mistake]:
+    """As :func:`read_manifest`, but wrong rows come with what could be read of them.
+
+    *reading* says the encoding, if it was given, and gets how the text was read.
+    """
+    seen = reading if reading is not None else Reading()
+    seen.sampled = False
+    for found in _from_source(source, base, capabilities, seen):
+        yield found.row() if isinstance(found, PlainRow) else found
+
+
+def _from_source(
+    source: str | os.PathLike[str] | Iterable[Item],
+    base: Path | None,
+    capabilities: Capabilities | None,
+    reading: Reading,
+) -> Iterator[_Found]:
     columns = Columns(capabilities)
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         builder = Builder(columns, base if base is not None else path.parent)
-        return _from_file(path, columns, builder, encoding)
+        return _from_file(path, columns, builder, reading)
     return _from_items(source, columns, Builder(columns, base, strict=True))
 
 
-def _from_file(path: Path, columns: Columns, builder: Builder, encoding: str | None) -> Iterator[AnyRow]:
+def _from_file(path: Path, columns: Columns, builder: Builder, reading: Reading) -> Iterator[_Found]:
     try:
         with open_manifest(path) as file:
             form = _form(path, file.read(4096))
@@ -94,9 +126,10 @@ def _from_file(path: Path, columns: Columns, builder: Builder, encoding: str | N
             if form == "parquet":
                 yield from _from_parquet(path, columns, builder)
             elif form == "json":
+                reading.encoding = "utf-8"
                 yield from _from_json(file, columns, builder)
             else:
-                yield from _from_csv(csv_rows(file, encoding, columns.known), columns, builder)
+                yield from _from_csv(csv_rows(file, reading, columns.known), columns, builder, reading)
     except FileNotFoundError:
         raise ConfigurationError(f"{str(path)[:200]}: no such manifest") from None
     except (OSError, ValueError) as error:
@@ -128,11 +161,14 @@ def _form(path: Path, head: bytes) -> str:
     return "json" if suffix in _JSON or (suffix not in (".csv", ".tsv") and bare[:1] == b"{") else "csv"
 
 
-def _from_csv(rows: Iterator[Cells | Mistake], columns: Columns, builder: Builder) -> Iterator[AnyRow]:
+def _from_csv(
+    rows: Iterator[Cells | Mistake], columns: Columns, builder: Builder, reading: Reading
+) -> Iterator[_Found]:
     header = next(rows, None)
     if header is None or isinstance(header, Mistake):
         yield header or Mistake(line=1, column="", message="nothing found, a header and rows allowed")
         return
+    reading.see_header(*header)
     meanings, wrong = _header(header, columns)
     yield from wrong
     if not meanings:
@@ -143,15 +179,13 @@ def _from_csv(rows: Iterator[Cells | Mistake], columns: Columns, builder: Builde
             yield row
             continue
         line, cells = row
+        if not reading.sampled:
+            reading.see(line, header[1], cells)
         if len(cells) > width and any(cells[width:]):
             text = f"{len(cells)} cells found, {width} as in the header allowed"
             yield Mistake(line=line, column="", message=text)
             continue
-        found = builder.row(zip(meanings, cells, strict=False), line)
-        if isinstance(found, PlainRow):
-            yield found
-        else:
-            yield from _listed(found)
+        yield builder.row(zip(meanings, cells, strict=False), line)
 
 
 def _header(header: Cells, columns: Columns) -> tuple[list[Meaning], list[Mistake]]:
@@ -180,7 +214,7 @@ def _header(header: Cells, columns: Columns) -> tuple[list[Meaning], list[Mistak
     return meanings, wrong
 
 
-def _from_json(file: BinaryIO, columns: Columns, builder: Builder) -> Iterator[AnyRow]:
+def _from_json(file: BinaryIO, columns: Columns, builder: Builder) -> Iterator[_Found]:
     encoding = detect_encoding(file) if file.peek(4)[:2] in (b"\xff\xfe", b"\xfe\xff") else ""  # type: ignore[attr-defined]
     if encoding:
         raise ConfigurationError("JSON lines in UTF-16 found, UTF-8 allowed", hint="Save the file as UTF-8.")
@@ -205,7 +239,7 @@ def _from_json(file: BinaryIO, columns: Columns, builder: Builder) -> Iterator[A
         yield from _from_mapping(item, "", line, columns, builder)
 
 
-def _from_parquet(path: Path, columns: Columns, builder: Builder) -> Iterator[AnyRow]:
+def _from_parquet(path: Path, columns: Columns, builder: Builder) -> Iterator[_Found]:
     try:
         from pyarrow import parquet  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
@@ -219,20 +253,20 @@ def _from_parquet(path: Path, columns: Columns, builder: Builder) -> Iterator[An
                 yield from _from_mapping(item, "", next(numbers), columns, builder)
 
 
-def _from_items(items: Iterable[Item], columns: Columns, builder: Builder) -> Iterator[AnyRow]:
+def _from_items(items: Iterable[Item], columns: Columns, builder: Builder) -> Iterator[_Found]:
     for line, given in enumerate(items, 1):
         key, item = "", given
         if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
             key, item = given
         if isinstance(item, Row):
-            yield from _listed(builder.finished(item.request, item.key, item.columns, item.line or line))
+            yield builder.finished(item.request, item.key, item.columns, item.line or line)
         elif isinstance(item, VideoRequest):
-            yield from _listed(builder.finished(item, key, {}, line))
+            yield builder.finished(item, key, {}, line)
         else:
             yield from _from_mapping(item, key, line, columns, builder)
 
 
-def _from_mapping(item: Any, key: str, line: int, columns: Columns, builder: Builder) -> Iterator[AnyRow]:
+def _from_mapping(item: Any, key: str, line: int, columns: Columns, builder: Builder) -> Iterator[_Found]:
     if not isinstance(item, Mapping) or len(item) > _MOST_COLUMNS:
         found = type(item).__name__ if not isinstance(item, Mapping) else f"an object of {len(item)} members"
         text = f"{found} found, an object of fields and columns allowed"
@@ -252,8 +286,10 @@ def _from_mapping(item: Any, key: str, line: int, columns: Columns, builder: Bui
         cells.append((meaning, value))
     if key:
         cells.append((Meaning(Use.KEY, "key", title="key"), key))
-    yield from wrong or _listed(builder.row(cells, line))
-
-
-def _listed(found: Row | PlainRow | list[Mistake]) -> Sequence[AnyRow]:
-    return found if isinstance(found, list) else [found]
+    row = builder.row(cells, line)
+    if not wrong:
+        yield row
+    elif isinstance(row, TornRow):
+        yield attrs.evolve(row, mistakes=(*wrong, *row.mistakes))
+    else:
+        yield TornRow(mistakes=tuple(wrong), row=row.row() if isinstance(row, PlainRow) else row)

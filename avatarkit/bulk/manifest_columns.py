@@ -64,6 +64,9 @@ class Meaning:
 
 _OTHER = Use.OTHER
 _TEXTS = (Use.WORD, _OTHER, Use.MEDIA)
+_KEY = frozenset({"key"})
+_UNREAD: Mapping[Use, str] = {Use.WORD: "unread", Use.MEDIA: "https://unread.invalid/unread"}
+"""What stands for a cell that was given and could not be read."""
 
 _FIELDS: Mapping[str, Meaning] = {
     **{name: Meaning(Use.WORD, name, title=name) for name in WORDS},
@@ -150,6 +153,22 @@ class Columns:
         return "" if near in present else near
 
 
+@attrs.frozen(kw_only=True)
+class TornRow:
+    """A row with mistakes, and what could be read of it, so that the rest of it can be looked at, too.
+
+    Attributes:
+        mistakes: what is wrong with its cells or its key; at least one.
+        row: the row without what could not be read; None when looking further is of no use.
+        unread: names of the fields and options that could not be read: what else is said of them follows from that.
+
+    """
+
+    mistakes: tuple[Mistake, ...]
+    row: Row | None = None
+    unread: frozenset[str] = frozenset()
+
+
 class Builder:
     """Makes rows of cells, and sees that their keys are unique.
 
@@ -168,12 +187,12 @@ class Builder:
         self._repeats: dict[str, int] = {}
         self._files = _material_options()
 
-    def row(self, cells: Iterable[tuple[Meaning, Any]], line: int) -> Row | PlainRow | list[Mistake]:
-        """One row, or everything wrong with it."""
+    def row(self, cells: Iterable[tuple[Meaning, Any]], line: int) -> Row | PlainRow | TornRow:
+        """One row, or everything wrong with its cells."""
         values: dict[str, Any] = {}
         columns: dict[str, str] = {}
         options: dict[str, dict[str, Any]] = {}
-        wrong: list[Mistake] = []
+        wrong: list[tuple[Meaning, str]] = []
         for meaning, value in cells:
             if value is None or value == "":
                 continue
@@ -188,10 +207,10 @@ class Builder:
             try:
                 self._cell(meaning, value, values, columns, options)
             except ValueError as error:
-                wrong.append(Mistake(line=line, column=meaning.title, message=str(error)))
-        if wrong:
-            return wrong
+                wrong.append((meaning, str(error)))
         key = values.pop("key", "")
+        if wrong:
+            return self._torn(wrong, values, options, key, columns, line)
         if not options and "subtitles" not in values and not self._strict:
             return self._plain(values, key, columns, line)
         if options:
@@ -217,14 +236,39 @@ class Builder:
         elif use is not Use.NOTHING and (found := _field_value(use, value)) != "":
             values[meaning.name] = found
 
+    def _torn(
+        self,
+        wrong: list[tuple[Meaning, str]],
+        values: dict[str, Any],
+        options: dict[str, dict[str, Any]],
+        key: str,
+        columns: dict[str, str],
+        line: int,
+    ) -> TornRow:
+        """A row some of whose cells are *wrong*."""
+        mistakes = tuple(
+            Mistake(line=line, column=meaning.title, message=message) for meaning, message in wrong
+        )
+        # What stands there was given, whatever it was: with anything in its place the others are seen as they are.
+        values |= {meaning.name: _UNREAD[meaning.use] for meaning, _ in wrong if meaning.use in _UNREAD}
+        unread = frozenset(meaning.name for meaning, _ in wrong if meaning.use is not _OTHER)
+        found = self.finished(VideoRequest(**values, options=options), key, columns, line)
+        if isinstance(found, Row):
+            return TornRow(mistakes=mistakes, row=found, unread=unread)
+        return TornRow(mistakes=mistakes + found.mistakes, row=found.row, unread=unread)
+
     def _plain(
         self, values: dict[str, str], key: str, columns: dict[str, str], line: int
-    ) -> PlainRow | list[Mistake]:
+    ) -> PlainRow | TornRow:
         """As :meth:`finished`, for a request of nothing but text."""
         try:
             key = self._unique(key, values_key(values) if not key else "")
         except InvalidRequest as error:
-            return [mistake_of(text, line) for text in error.problems]
+            mistakes = tuple(mistake_of(text, line) for text in error.problems)
+            request = self._placed(VideoRequest(**values))  # type: ignore[arg-type]
+            return TornRow(
+                mistakes=mistakes, row=Row(key=key, request=request, columns=columns, line=line), unread=_KEY
+            )
         for name in MEDIA:
             if name in values:
                 values[name] = self._place(values[name])
@@ -232,16 +276,25 @@ class Builder:
 
     def finished(
         self, request: VideoRequest, key: str, columns: Mapping[str, str], line: int
-    ) -> Row | list[Mistake]:
+    ) -> Row | TornRow:
         """*request* as a row with a unique key and paths that hold everywhere."""
+        row: Row | None = None
+        problems: list[str] = []
         try:
             key = self._unique(key, content_key(request) if not key else "")
+        except InvalidRequest as error:
+            problems += error.problems
+        try:
             row = Row(key=key, request=self._placed(request), columns=columns, line=line)
             if self._strict or request.options or isinstance(request.subtitles, Subtitle):
                 spec_of(row)
         except InvalidRequest as error:
-            return [mistake_of(text, line) for text in error.problems]
-        return row
+            problems += error.problems
+            row = None
+        if row is not None and not problems:
+            return row
+        mistakes = tuple(mistake_of(text, line) for text in dict.fromkeys(problems))
+        return TornRow(mistakes=mistakes, row=row, unread=_KEY)
 
     def _unique(self, key: str, made: str) -> str:
         """*key*, or when it is empty *made*, with a number where an earlier row has it."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, TypeAlias
 
-from avatarkit.bulk.manifest_text import Lines, detect_encoding
+from avatarkit.bulk.manifest_text import Lines, Reading, detect_encoding
 from avatarkit.bulk.specs import Mistake
 from avatarkit.errors import ConfigurationError
 
@@ -24,8 +24,8 @@ Cells: TypeAlias = tuple[int, list[str]]
 """One row: the line it begins on, from 1, and its cells."""
 
 
-def csv_rows(file: BinaryIO, encoding: str | None, known: Callable[[str], bool]) -> Iterator[Cells | Mistake]:
-    """The rows of *file*, the header first; empty ones are left out.
+def csv_rows(file: BinaryIO, reading: Reading, known: Callable[[str], bool]) -> Iterator[Cells | Mistake]:
+    """The rows of *file*, the header first; empty ones are left out. *reading* gets the encoding.
 
     Comma, semicolon or tab is told by the header: that one counts which gives most names that are *known*. Where the
     text is damaged a mistake says so, and the rows end.
@@ -37,7 +37,7 @@ def csv_rows(file: BinaryIO, encoding: str | None, known: Callable[[str], bool])
     # The limit is the process's; it is only ever raised, for others may need more.
     if csv.field_size_limit() < CELL_LIMIT:
         csv.field_size_limit(CELL_LIMIT)
-    lines = Lines(file, _encoding(file, encoding))
+    lines = Lines(file, _encoding(file, reading))
     feed = iter(lines)
     first = next(feed, "").removeprefix("\ufeff")
     declared = _DECLARED.fullmatch(first)
@@ -67,13 +67,16 @@ def csv_rows(file: BinaryIO, encoding: str | None, known: Callable[[str], bool])
         yield lines.mistake
 
 
-def _encoding(file: BinaryIO, given: str | None) -> str:
-    detected = detect_encoding(file) if given is None else given
+def _encoding(file: BinaryIO, reading: Reading) -> str:
+    detected = detect_encoding(file) if reading.given is None else reading.given
     try:
         b"a,b".decode(detected, "replace")  # not every codec makes text of bytes
         codecs.getincrementaldecoder(detected)
     except (LookupError, ValueError):
         raise ConfigurationError(f"there is no text encoding {detected[:40]!r}") from None
+    reading.encoding = detected
+    # UTF-8 is told by its form, others by their mark, behind which the file stands then.
+    reading.guessed = reading.given is None and detected != "utf-8" and file.tell() == 0
     return detected
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
+
+import attrs
 
 from avatarkit.bulk.specs import Mistake
 from avatarkit.errors import ConfigurationError
@@ -24,6 +26,72 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)")
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _ADVICE = "Save it as CSV UTF-8, or say which encoding it has (--encoding)."
 _FEW = 12
+_SHOWN = 60
+_BEFORE = 20
+
+
+@attrs.frozen(kw_only=True)
+class Sample:
+    """A piece of text as it was read.
+
+    Attributes:
+        line: where it stands, from 1.
+        column: its column's name; ``""`` in the header.
+        text: at most about 60 characters of it.
+
+    """
+
+    line: int
+    column: str
+    text: str
+
+    def __str__(self) -> str:
+        where = f"line {self.line}, {self.column}" if self.column else f"line {self.line}"
+        return f'{where}: "{self.text}"'
+
+
+@attrs.define(kw_only=True)
+class Reading:
+    """How a manifest was read, filled while it is.
+
+    Attributes:
+        given: the encoding that was said, or None.
+        encoding: the one it was read with; ``""`` where there is no text.
+        guessed: whether that was guessed by the text's looks, which can be wrong.
+        sample: the first cell that is not ASCII, where a wrong encoding shows; a CSV's only.
+        sampled: whether no sample is looked for (any more).
+
+    """
+
+    given: str | None = None
+    encoding: str = ""
+    guessed: bool = False
+    sample: Sample | None = None
+    sampled: bool = True
+
+    def see_header(self, line: int, names: Sequence[str]) -> None:
+        """Look at the header; a cell below it says more."""
+        if not self.sampled:
+            self.see(line, (), names)
+            self.sampled = False
+
+    def see(self, line: int, names: Sequence[str], cells: Sequence[str]) -> None:
+        """Look at one row."""
+        for at, cell in enumerate(cells):
+            if not cell.isascii():
+                column = names[at].strip()[:80] if at < len(names) else ""
+                self.sample = Sample(line=line, column=column, text=_around(cell))
+                self.sampled = True
+                return
+
+
+def _around(cell: str) -> str:
+    """The piece of *cell* about its first character that is not ASCII, on one line."""
+    text = " ".join(cell.split())
+    first = next((at for at, char in enumerate(text) if not char.isascii()), 0)
+    begin = max(0, first - _BEFORE)
+    piece = text[begin : begin + _SHOWN]
+    return f"{'…' if begin else ''}{piece}{'…' if begin + _SHOWN < len(text) else ''}"
 
 
 def detect_encoding(file: BinaryIO) -> str:

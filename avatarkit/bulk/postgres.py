@@ -65,7 +65,14 @@ class PostgresLedger(MovesLedger):
 
     @classmethod
     async def open(
-        cls, dsn: str, *, schema: str = "avatarkit", connections: int = 8, patience: float = 60.0
+        cls,
+        dsn: str,
+        *,
+        schema: str = "avatarkit",
+        connections: int = 8,
+        patience: float = 60.0,
+        opening: float | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> Self:
         """The ledger in *schema* of a database; its tables are made, or brought up to date, when that is needed.
 
@@ -76,6 +83,8 @@ class PostgresLedger(MovesLedger):
                 to create tables in it.
             connections: at most so many at once, made when they are needed.
             patience: seconds for which a database that is away or busy is waited for, in each call.
+            opening: the same for opening; None: *patience*.
+            say: gets a sentence for people when the database has been away for 2 s, and when it is back.
 
         Raises:
             ConfigurationError: the address cannot be read, the server does not let us in, or the tables are somebody
@@ -83,8 +92,8 @@ class PostgresLedger(MovesLedger):
             TransportError: the database cannot be reached.
 
         """
-        links = Links(dsn, schema=schema, most=connections)
-        moving = Moving(links, patience=patience)
+        links = Links(dsn, schema=schema, most=connections, say=say)
+        moving = Moving(links, patience=patience if opening is None else opening)
         try:
             if not await moving.run(partial(_is_there, schema), Kind.MAKES_TABLES):
                 await moving.run(partial(_make, schema), Kind.MAKES_TABLES)
@@ -92,7 +101,7 @@ class PostgresLedger(MovesLedger):
         except BaseException:
             await moving.aclose()
             raise
-        return cls(links, moving)
+        return cls(links, Moving(links, patience=patience))
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -81,6 +83,54 @@ _REFUSED = re.compile(
 )
 
 
+SAY_AFTER = 2.0
+"""Seconds for which a database that cannot be reached is waited for without a word."""
+
+
+class Absence:
+    """Says once that the database cannot be reached, when that has lasted, and once that it is back.
+
+    Args:
+        say: gets each sentence, on the event loop.
+        where: the database, for people.
+
+    """
+
+    def __init__(self, say: Callable[[str], None], where: str) -> None:
+        self._say = say
+        self._where = where
+        self._why = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._said = False
+
+    def tried(self) -> None:
+        """A connection is being made."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SAY_AFTER, self._tell)
+
+    def failed(self, error: Exception) -> None:
+        """It could not be made."""
+        self._why = f": {Trouble.of(error, connecting=True).text}"
+
+    def over(self) -> None:
+        """It was made."""
+        self.stop()
+        if self._said:
+            self._said = False
+            self._say("the database is back")
+
+    def stop(self) -> None:
+        """Nobody tries any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._why = None, ""
+
+    def _tell(self) -> None:
+        if not self._said:
+            self._said = True
+            self._say(f"waiting for the database {self._where}, which cannot be reached{self._why}")
+
+
 @attrs.define(eq=False)
 class Link:
     """A connection with a name; *moves* is the number of its latest move."""
@@ -112,12 +162,12 @@ class Link:
 
 
 class Links:
-    """At most *most* links to one database, and the idle ones among them.
+    """At most *most* links to one database, and the idle ones among them; *say* is told when it stays away.
 
     Raises ConfigurationError for a DSN that cannot be read, or a schema's name that needs quotes.
     """
 
-    def __init__(self, dsn: str, *, schema: str, most: int) -> None:
+    def __init__(self, dsn: str, *, schema: str, most: int, say: Callable[[str], None] | None = None) -> None:
         if not _SCHEMA.fullmatch(schema):
             raise ConfigurationError(f"{schema!r} is no schema: small letters, digits and _, at most 63")
         given = _parse(dsn)
@@ -126,6 +176,7 @@ class Links:
         self.schema = schema
         self._idle: list[Link] = []
         self._free = asyncio.Semaphore(most)
+        self._absence = Absence(say or _nobody, repr(self))
 
     def __repr__(self) -> str:
         shown = ("host", "hostaddr", "port", "dbname", "user", "service")
@@ -170,34 +221,46 @@ class Links:
         return row is not None and row[0] == link.moves
 
     async def tidy(self) -> None:
-        """Forget receipts that nobody can ask for any more."""
-        link = await self.take()
-        usable = False
-        try:
-            await link.connection.execute(_OLD)
-            usable = True
-        finally:
-            await self.give(link, usable=usable)
+        """Forget receipts that nobody can ask for any more, where the database lets us; it can be done later."""
+        with suppress(psycopg.Error, OSError):
+            link = await self.take()
+            usable = False
+            try:
+                await link.connection.execute(_OLD)
+                usable = True
+            finally:
+                await self.give(link, usable=usable)
 
     async def aclose(self) -> None:
         """Close the idle links; none may be out."""
+        self._absence.stop()
         idle, self._idle = self._idle, []
         for link in idle:
             await link.connection.close()
 
     async def _connect(self) -> Link:
         secrets: dict[str, Any] = {name: secret.reveal() for name, secret in self._secrets.items()}
-        connection = await psycopg.AsyncConnection.connect("", autocommit=True, **self._given, **secrets)
+        self._absence.tried()
+        try:
+            connection = await psycopg.AsyncConnection.connect("", autocommit=True, **self._given, **secrets)
+        except (psycopg.Error, OSError) as error:
+            self._absence.failed(error)
+            raise
         try:
             await connection.execute(_SETTINGS, self._settings())
         except BaseException:
             await connection.close()
             raise
+        self._absence.over()
         return Link(connection)
 
     def _settings(self) -> dict[str, str]:
         idle, lock = (f"{round(seconds * 1000)}ms" for seconds in (IDLE_SECONDS, LOCK_SECONDS))
         return {"path": self.schema, "idle": idle, "lock": lock}
+
+
+def _nobody(text: str) -> None:
+    """Hears what is said where nobody listens."""
 
 
 def _parse(dsn: str) -> dict[str, Any]:
@@ -248,7 +311,7 @@ class Trouble:
         if self.passes:
             return TransportError(
                 f"the ledger's database {where} could not be used: {self.text}",
-                hint="Nothing that was recorded is lost: start the run again when the database is back.",
+                hint="Nothing that was recorded is lost: try again when the database can be reached.",
             )
         state = f" ({self.state})" if self.state else ""
         return AvatarKitError(f"the ledger's database {where} refused: {self.text}{state}")

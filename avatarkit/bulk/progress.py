@@ -69,6 +69,9 @@ class Progress:
         elapsed: seconds in which some process worked on the run; since it was begun where that was not noted.
         eta: seconds until nothing moves any more, 0.0 when nothing does; None: not known yet.
         per_minute: videos that come to their end in a minute; None: not known yet.
+        unstored: results, of parts too, that are there at the provider, could not be fetched or stored, and are tried
+            again; counted by :func:`measure` only.
+        unstored_why: why not, as the latest of them was told.
 
     """
 
@@ -93,6 +96,8 @@ class Progress:
     elapsed: float
     eta: float | None
     per_minute: float | None
+    unstored: int = 0
+    unstored_why: str = ""
 
     @property
     def share(self) -> float:
@@ -276,7 +281,22 @@ class Meter:
 
 async def measure(ledger: Ledger, run: str) -> Progress:
     """How far the run is, once. Raises ConfigurationError when the ledger has no such run."""
-    return await Meter(ledger, run).measure()
+    count, why = await _unstored(ledger, run)
+    return attrs.evolve(await Meter(ledger, run).measure(), unstored=count, unstored_why=why)
+
+
+async def _unstored(ledger: Ledger, run: str) -> tuple[int, str]:
+    """How many results are tried again, and the newest reason. A result that was not tried yet has no error."""
+    count, after, latest, why = 0, 0, -math.inf, ""
+    while jobs := await ledger.select(run, (JobState.READY,), after=after):
+        after = jobs[-1].seq
+        for job in jobs:
+            if job.error:
+                count += 1
+                if job.not_before >= latest:
+                    latest = job.not_before
+                    why = str(job.error.get("message") or job.error.get("type") or "")
+    return count, why
 
 
 def _progress(

@@ -96,19 +96,31 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OTHER
     except _UsageError as error:
-        return _usage(error, json="--json" in arguments)
+        return _usage(error, _command_in(arguments), json="--json" in arguments)
     except Exception as error:  # noqa: BLE001 - the last stop before the user
-        return tell(error, invocation)
+        return tell(error, invocation, command=_command_in(arguments))
     return code if isinstance(code, int) else Exit.OK
 
 
-def _usage(error: Any, *, json: bool) -> int:
+def _command_in(arguments: Sequence[str]) -> str:
+    """The words of *arguments* that name a command, e.g. ``avatarkit bulk run``."""
+    words: list[str] = ["avatarkit"]
+    at: Any = typer.main.get_command(build())
+    for word in (each for each in arguments if not each.startswith("-")):
+        at = getattr(at, "commands", {}).get(word)
+        if at is None:
+            break
+        words.append(word)
+    return " ".join(words)
+
+
+def _usage(error: Any, command: str, *, json: bool) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return Exit.USAGE
     message = output.printable(error.format_message())
     context = error.ctx
-    hint = f"See: {context.command_path} --help" if context is not None else "See: avatarkit --help"
+    hint = f"See: {context.command_path if context is not None else command} --help"
     if json:
         output.write_json({"error": {"type": "UsageError", "message": message, "hint": hint}})
     output.warn(f"avatarkit: {message}")

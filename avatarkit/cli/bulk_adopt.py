@@ -55,7 +55,7 @@ def adopt(
     """
 
     async def main() -> tuple[Run, str]:
-        async with opened_ledger(journal) as ledger:
+        async with opened_ledger(journal, invocation) as ledger:
             each = await the_run(ledger, run)
             (job,) = await found(ledger, each.id, [key])
             handle = _handle(each, job, task)
@@ -158,7 +158,8 @@ def _kind(job: Job) -> Kind:
 def _check_state(job: Job) -> None:
     if job.state not in _STATES:
         raise InvalidRequest(
-            f"{job.key}: {job.state.value} found, a job that is held, in doubt or failed allowed"
+            f"{job.key}: {job.state.value} found, a job that is held, in doubt or failed allowed",
+            hint="Jobs that may be adopted: avatarkit bulk doubts JOURNAL",
         )
     if job.state is JobState.FAILED and job.error.get("type") == "PartFailed":
         raise InvalidRequest(

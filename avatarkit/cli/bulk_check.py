@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ import typer
 
 from avatarkit.bulk.checking import CheckReport, check_rows
 from avatarkit.bulk.feeding import digest_of
-from avatarkit.bulk.manifest import read_manifest
+from avatarkit.bulk.manifest import read_to_check
+from avatarkit.bulk.manifest_text import Reading
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.bulk.planning import Planner
 from avatarkit.bulk.progress import money_text, seconds_text
@@ -25,6 +27,9 @@ from avatarkit.cli.invocation import Invocation
 from avatarkit.errors import InvalidRequest
 from avatarkit.generation import all_capabilities
 from avatarkit.transport.threads import in_thread
+
+_WRITTEN = re.compile(r"(?:manifest|line (\d+))(?:, ([^:]+))?: (.*)", re.DOTALL)
+"""How a mistake is written."""
 
 
 async def check(
@@ -38,41 +43,47 @@ async def check(
     """
     provider = settings.provider
     template = NameTemplate(settings.name, provider)
-    rows = read_manifest(manifest, capabilities=Planner(provider).capabilities, encoding=encoding)
+    reading = Reading(given=encoding)
+    rows = read_to_check(manifest, capabilities=Planner(provider).capabilities, reading=reading)
     return await check_rows(
-        rows, provider=provider, others=all_capabilities(), most_running=most_running, name=template
+        rows,
+        provider=provider,
+        others=all_capabilities(),
+        most_running=most_running,
+        name=template,
+        reading=reading,
     )
 
 
 def settled_encoding(
-    given: str | None, journal: str, earlier: Run | None
+    invocation: Invocation, given: str | None, journal: str, earlier: Run | None
 ) -> Callable[[], Coroutine[Any, Any, str | None]]:
     """Asks for the encoding that was given, or else the one that the run was fed with."""
 
     async def main() -> str | None:
         if given is not None:
             return given
-        return None if earlier is None else (await _fed_before(journal, earlier)).get("encoding")
+        return None if earlier is None else (await _fed_before(invocation, journal, earlier)).get("encoding")
 
     return main
 
 
 def is_known(
-    journal: str, manifest: Path, earlier: Run, encoding: str | None
+    invocation: Invocation, journal: str, manifest: Path, earlier: Run, encoding: str | None
 ) -> Callable[[], Coroutine[Any, Any, bool]]:
     """Asks whether the journal has the rows of *manifest* as it is now, so that they need not be checked again."""
 
     async def main() -> bool:
-        kept = await _fed_before(journal, earlier)
+        kept = await _fed_before(invocation, journal, earlier)
         same = encoding in (None, kept.get("encoding"))
         return same and kept.get("digest") == await in_thread(digest_of, manifest)
 
     return main
 
 
-async def _fed_before(journal: str, earlier: Run) -> Mapping[str, Any]:
+async def _fed_before(invocation: Invocation, journal: str, earlier: Run) -> Mapping[str, Any]:
     """What the journal knows of the manifest that was fed last."""
-    async with looked_into(journal) as ledger:
+    async with looked_into(journal, invocation, patient=True) as ledger:
         name, account = f"manifest:{earlier.id}", earlier.settings.account
         return await ledger.recall(account, name, younger_than=math.inf) or {}
 
@@ -95,32 +106,52 @@ def refuse(invocation: Invocation, manifest: Path, found: CheckReport) -> None:
         return
     if invocation.json:
         output.write_json(document(found), lines=True)
-    raise _refused(manifest, [str(mistake) for mistake in found.mistakes], found.more)
+    mistakes = [str(mistake) for mistake in found.mistakes]
+    raise _refused(manifest, mistakes, found.more, reading_lines(found))
 
 
 def refused(invocation: Invocation, manifest: Path, error: InvalidRequest) -> typer.Exit:
     """What to raise when the rows do not go with what the journal has; every mistake was listed."""
     if invocation.json:
-        mistakes = [{"line": 0, "column": "", "message": each} for each in error.problems]
+        mistakes = [_mistake(each) for each in error.problems]
         output.write_json({"type": "check", "ok": False, "mistakes": mistakes}, lines=True)
     return _refused(manifest, error.problems, 0)
 
 
-def _refused(manifest: Path, mistakes: Sequence[str], more: int) -> typer.Exit:
+def _mistake(text: str) -> dict[str, Any]:
+    """A mistake as plain data, out of how it is written for people."""
+    found = _WRITTEN.fullmatch(text)
+    if found is None:
+        return {"line": 0, "column": "", "message": text}
+    return {"line": int(found[1] or 0), "column": found[2] or "", "message": found[3]}
+
+
+def _refused(manifest: Path, mistakes: Sequence[str], more: int, remarks: Sequence[str] = ()) -> typer.Exit:
     for text in mistakes:
         output.warn(text)
     if more:
         output.warn(f"… and {more} more")
+    for text in remarks:
+        output.warn(text)
     count = len(mistakes) + more
     what = "has no jobs" if not count else "has 1 mistake" if count == 1 else f"has {count} mistakes"
     output.warn(f"avatarkit: {manifest} {what}; nothing was sent")
     return typer.Exit(Exit.USAGE)
 
 
+def reading_lines(found: CheckReport) -> list[str]:
+    """How the manifest was read: what shows here in a wrong encoding is spoken like that, too."""
+    if found.sample is None:
+        return []
+    guess = ", which is a guess (--encoding NAME says another)" if found.guessed else ""
+    return [f"read as {found.encoding}{guess}; first such text: {found.sample}"]
+
+
 def plan_lines(found: CheckReport, settings: RunSettings) -> list[str]:
     """What the run will do."""
     parts = f", {_count(found.parts, 'shared part')} before" if found.parts else ""
     lines = [f"{_count(found.jobs, 'video')} by {settings.provider}{parts}, into {settings.out}"]
+    lines += reading_lines(found)
     cost, unit = found.cost, found.unit or "units"
     unknown = found.unknown_costs
     if settings.default_cost is not None:

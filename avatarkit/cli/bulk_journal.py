@@ -5,16 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from avatarkit.bulk.journal import is_address, open_ledger
+from avatarkit.bulk.journal import PATIENCE, is_address, open_ledger
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.peek import PeekedLedger
 from avatarkit.bulk.records import Job, JobState, Run, RunSettings
+from avatarkit.cli import output
 from avatarkit.cli.failures import clean
+from avatarkit.cli.invocation import Invocation
 from avatarkit.errors import ConfigurationError, InvalidRequest
 
 Journal = Annotated[
@@ -24,8 +27,14 @@ RunName = Annotated[
     str | None, typer.Option("--run", metavar="NAME", help="Which run, where the journal has several.")
 ]
 
+LOOKING = 5.0
+"""Seconds for which a person who looks waits for a database that cannot be reached; runs and workers wait a minute."""
+
 MAIN = "main"
 """The name of a run that was given none."""
+
+
+_WHERE = "It is MANIFEST.run.db beside the manifest, unless --journal said another file."
 
 
 def exists(journal: str) -> bool:
@@ -39,32 +48,54 @@ def exists(journal: str) -> bool:
 
 
 @asynccontextmanager
-async def looked_into(journal: str) -> AsyncIterator[Ledger]:
+async def looked_into(
+    journal: str, invocation: Invocation | None = None, *, patient: bool = False
+) -> AsyncIterator[Ledger]:
     """The ledger for reading; a file is not locked, so that a run may be using it.
+
+    A database that cannot be reached is waited for, a little only, unless *patient*: a run can wait, a person cannot.
+    That it is waited for is said, where there is an *invocation*.
 
     Raises:
         ConfigurationError: there is none, or it is no ledger.
+        TransportError: the database cannot be reached.
 
     """
-    ledger: Any = await (open_ledger(journal) if is_address(journal) else PeekedLedger.open(Path(journal)))
+    ledger: Any
+    if not is_address(journal):
+        if not exists(journal):
+            raise ConfigurationError(f"there is no journal {shown(journal)}", hint=_WHERE)
+        ledger = await PeekedLedger.open(Path(journal))
+    else:
+        say = None if invocation is None else partial(output.note, invocation)
+        ledger = await open_ledger(journal, patience=PATIENCE if patient else LOOKING, say=say)
     try:
         yield ledger
     finally:
         await ledger.aclose()
 
 
+async def open_patiently(journal: str, invocation: Invocation) -> Ledger:
+    """The ledger for working on it: a database that cannot be reached is waited for, which is said.
+
+    Raises as :func:`~avatarkit.bulk.journal.open_ledger`.
+    """
+    return await open_ledger(journal, patience=PATIENCE, say=partial(output.note, invocation))
+
+
 @asynccontextmanager
-async def opened_ledger(journal: str) -> AsyncIterator[Ledger]:
-    """The ledger that is there, for changing it.
+async def opened_ledger(journal: str, invocation: Invocation) -> AsyncIterator[Ledger]:
+    """The ledger that is there, for changing it at a person's word.
 
     Raises:
         ConfigurationError: there is none, it is no ledger, or a run has it open at this moment.
+        TransportError: the database cannot be reached.
 
     """
     if not exists(journal):
-        raise ConfigurationError(f"there is no journal {shown(journal)}")
+        raise ConfigurationError(f"there is no journal {shown(journal)}", hint=_WHERE)
     try:
-        ledger = await open_ledger(journal)
+        ledger = await open_ledger(journal, opening=LOOKING, say=partial(output.note, invocation))
     except ConfigurationError as error:
         if "in use" in str(error):
             raise ConfigurationError(
@@ -91,7 +122,9 @@ async def the_run(ledger: Ledger, name: str | None) -> Run:
         if run.id == name or (name is None and len(runs) == 1):
             return run
     if not runs:
-        raise ConfigurationError("the journal has no run yet")
+        raise ConfigurationError(
+            "the journal has no run yet", hint="Begin one: avatarkit bulk run, or bulk feed for a database."
+        )
     names = ", ".join(run.id for run in runs[:20])
     what = "several runs" if name is None else f"no run {name!r}"
     raise ConfigurationError(f"the journal has {what}", hint=f"Give one of them with --run: {names}")
@@ -121,7 +154,7 @@ async def found(ledger: Ledger, run: str, keys: Iterable[str]) -> list[Job]:
         else:
             jobs.append(job)
     if problems:
-        raise InvalidRequest(problems)
+        raise InvalidRequest(problems, hint="The keys of all: avatarkit bulk export JOURNAL -o FILE.csv")
     return jobs
 
 

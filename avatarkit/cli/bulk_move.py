@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from avatarkit.bulk.journal import is_address, open_ledger
 from avatarkit.bulk.records import Run
 from avatarkit.bulk.transfer import Moved, move_run
 from avatarkit.cli import output
-from avatarkit.cli.bulk_journal import RunName, check_address, opened_ledger, shown, the_run
+from avatarkit.cli.bulk_journal import LOOKING, RunName, check_address, opened_ledger, shown, the_run
 from avatarkit.cli.invocation import Invocation
 from avatarkit.cli.running import run as run_loop
 from avatarkit.errors import InvalidRequest
@@ -36,9 +37,9 @@ def move(
     check_address(dsn)
 
     async def main() -> tuple[Run, Moved]:
-        async with opened_ledger(journal) as source:
+        async with opened_ledger(journal, invocation) as source:
             each = await the_run(source, run)
-            target: Any = await open_ledger(dsn)
+            target: Any = await open_ledger(dsn, opening=LOOKING, say=partial(output.note, invocation))
             try:
                 moved = await move_run(source, target, each.id)  # type: ignore[arg-type]  # a file's ledger
                 there = await target.get_run(each.id)

@@ -76,7 +76,7 @@ def cancel(
         raise InvalidRequest("give keys, or --all, not both")
 
     async def main() -> int:
-        async with opened_ledger(journal) as ledger:
+        async with opened_ledger(journal, invocation) as ledger:
             each = await the_run(ledger, run)
             before = (await ledger.counts(each.id)).of(*allowed)
             await ledger.set_run_state(each.id, RunState.CANCELLED, "by the user")
@@ -100,7 +100,7 @@ def _decide(
         raise InvalidRequest("give keys of jobs, or an option that says which, not both")
 
     async def main() -> tuple[Run, int]:
-        async with opened_ledger(journal) as ledger:
+        async with opened_ledger(journal, invocation) as ledger:
             each = await the_run(ledger, run)
             if keys:
                 jobs = await found(ledger, each.id, keys)
@@ -125,7 +125,7 @@ def _check_states(jobs: Sequence[Job], allowed: Sequence[JobState]) -> None:
         f"{job.key}: {job.state.value} found, {names} allowed" for job in jobs if job.state not in allowed
     ]
     if wrong:
-        raise InvalidRequest(wrong)
+        raise InvalidRequest(wrong, hint="Where jobs are: avatarkit bulk export JOURNAL -o FILE.csv")
 
 
 def _ask(question: str, *, yes: bool) -> None:

@@ -11,14 +11,15 @@ import attrs
 import typer
 
 from avatarkit.bulk.checking import CheckReport
-from avatarkit.bulk.journal import is_address, open_ledger
+from avatarkit.bulk.journal import is_address
 from avatarkit.bulk.ledger import Ledger as SomeLedger
 from avatarkit.bulk.progress import measure
 from avatarkit.bulk.records import Run
 from avatarkit.bulk.run import BulkRun, JobOutcome
 from avatarkit.cli import bulk_check, output
-from avatarkit.cli.bulk_journal import MAIN, command_line, exists, looked_into, shown
+from avatarkit.cli.bulk_journal import MAIN, command_line, exists, looked_into, open_patiently, shown
 from avatarkit.cli.bulk_live import Live
+from avatarkit.cli.bulk_places import Places
 from avatarkit.cli.bulk_tell import exit_of, outcome_document, outcome_line, summary, summary_lines
 from avatarkit.cli.bulk_wanted import Wanted, journal_beside, options_of, settled
 from avatarkit.cli.failures import Exit
@@ -95,8 +96,8 @@ def bulk_run(
         "provider": provider, "out": out, "name": name, "budget": budget, "default_cost": default_cost,
         "sidecar": sidecar, "retries": retries, "max_failures": max_failures,
     }  # fmt: skip
-    earlier = run(invocation, lambda: _earlier(place, run_name)) if exists(place) else None
-    encoding = run(invocation, bulk_check.settled_encoding(encoding, place, earlier))
+    earlier = run(invocation, lambda: _earlier(invocation, place, run_name)) if exists(place) else None
+    encoding = run(invocation, bulk_check.settled_encoding(invocation, encoding, place, earlier))
     wanted = Wanted(
         manifest=manifest, journal=place, run=run_name, settings=settled(given, manifest, earlier),
         submits=submits, downloads=downloads, max_running=max_running, staging=staging, base_url=base_url,
@@ -106,7 +107,7 @@ def bulk_run(
     if (
         dry_run
         or earlier is None
-        or not run(invocation, bulk_check.is_known(place, manifest, earlier, encoding))
+        or not run(invocation, bulk_check.is_known(invocation, place, manifest, earlier, encoding))
     ):
         found = run(invocation, lambda: _checked(wanted))
         bulk_check.refuse(invocation, manifest, found)
@@ -129,9 +130,9 @@ async def _checked(wanted: Wanted) -> CheckReport:
     )
 
 
-async def _earlier(journal: str, name: str) -> Run | None:
+async def _earlier(invocation: Invocation, journal: str, name: str) -> Run | None:
     """The run as it was left, if it was begun."""
-    async with looked_into(journal) as ledger:
+    async with looked_into(journal, invocation, patient=True) as ledger:
         return await ledger.get_run(name)
 
 
@@ -173,6 +174,8 @@ class Going:
         self._wanted = wanted
         self._credentials = credentials
         self._again = again
+        earlier = wanted.earlier.settings.out if wanted.earlier is not None else ""
+        self._places = Places(wanted.settings.out, earlier)
         self._apart = attrs.evolve(invocation, ledger=_Counted(invocation.ledger))
 
     async def go(self) -> Exit:
@@ -198,7 +201,7 @@ class Going:
                     **options,
                 )
             )
-            ledger = await open_ledger(wanted.journal)
+            ledger = await open_patiently(wanted.journal, self._invocation)
             stack.push_async_callback(ledger.aclose)
             unbound = wanted.unbound
             if unbound is not None and unbound.account == client.account_id:
@@ -223,7 +226,7 @@ class Going:
         now = await ledger.get_run(self._wanted.run)
         assert now is not None
         seen = await measure(ledger, self._wanted.run)
-        self._tell(summary(now, seen, shown(self._wanted.journal)))
+        self._tell(summary(now, seen, shown(self._wanted.journal), self._places.counts()))
         return now
 
     async def _say_begun(self, ledger: SomeLedger) -> None:
@@ -252,6 +255,8 @@ class Going:
                 self._told(outcome, live)
 
     def _told(self, outcome: JobOutcome, live: Live) -> None:
+        if outcome.ok:
+            self._places.add(outcome.file)
         if self._invocation.json:
             output.write_json(outcome_document(outcome), lines=True)
         elif not outcome.ok and not outcome.earlier:

@@ -30,7 +30,7 @@ def status(invocation: Invocation, *, journal: Journal, run: RunName = None) -> 
     """Show how far a run is; every run, when the journal has several. Works while it goes."""
 
     async def main() -> list[tuple[Run, Progress]]:
-        async with looked_into(journal) as ledger:
+        async with looked_into(journal, invocation) as ledger:
             known = await ledger.runs()
             if run is not None or len(known) < 2:
                 known = [await the_run(ledger, run)]
@@ -69,6 +69,7 @@ def _facts(journal: str, run: Run, seen: Progress) -> None:
             ("out", settings.out),
             ("state", clean(seen.standing)),
             ("videos", ", ".join([f"{seen.done:,} of {seen.total:,} done", *counts])),
+            ("not stored", _unstored(seen)),
             ("money", f"{money_text(seen.spent)}{budget} {seen.unit}{aside}"),
             (
                 "projected",
@@ -81,6 +82,13 @@ def _facts(journal: str, run: Run, seen: Progress) -> None:
         output.line(text)
     if seen.left:
         output.line(f"to go on: {command_line(journal, run)}")
+
+
+def _unstored(seen: Progress) -> str:
+    if not seen.unstored:
+        return ""
+    results = "result is" if seen.unstored == 1 else "results are"
+    return f"{seen.unstored:,} {results} tried again: {clean(seen.unstored_why)[:500]}"
 
 
 def report(
@@ -96,7 +104,7 @@ def report(
     from avatarkit.bulk.report import write_report
 
     async def main() -> None:
-        async with looked_into(journal) as ledger:
+        async with looked_into(journal, invocation) as ledger:
             await write_report(ledger, (await the_run(ledger, run)).id, output_to)
 
     run_loop(invocation, main)
@@ -110,7 +118,7 @@ def doubts(invocation: Invocation, *, journal: Journal, run: RunName = None) -> 
     """List submissions of which nobody knows whether they were accepted, and what to look for in the console."""
 
     async def main() -> tuple[Run, list[Job], int]:
-        async with looked_into(journal) as ledger:
+        async with looked_into(journal, invocation) as ledger:
             each = await the_run(ledger, run)
             found = await _doubtful(ledger, each.id)
             return each, found[:_MOST_SHOWN] if not invocation.json else found, len(found)
@@ -173,7 +181,7 @@ def export(
     """Write what became of every job, as CSV or TSV for spreadsheets, or as JSON lines."""
 
     async def main() -> int:
-        async with looked_into(journal) as ledger:
+        async with looked_into(journal, invocation) as ledger:
             name = (await the_run(ledger, run)).id
             return await export_jobs(
                 ledger, name, output_to, form=form, states=tuple(state or ()), overwrite=force

@@ -12,6 +12,7 @@ from avatarkit import errors
 from avatarkit.bulk.progress import Phase, Progress, money_text, seconds_text
 from avatarkit.bulk.records import Counts, Job, JobState, Run, RunState
 from avatarkit.bulk.run import JobOutcome
+from avatarkit.cli.bulk_places import where_text
 from avatarkit.cli.failures import Exit, clean, exit_code
 
 _WORST = (JobState.FAILED, JobState.HELD, JobState.ABANDONED, JobState.CANCELLED)
@@ -46,17 +47,24 @@ def _why(error: Mapping[str, Any]) -> str:
     return f": {said[:300]}" if said else ""
 
 
-def summary(run: Run, seen: Progress, journal: str) -> dict[str, Any]:
-    """Where a run is, as plain data: the last line of ``bulk run --json``, and ``bulk status --json``."""
+def summary(
+    run: Run, seen: Progress, journal: str, places: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Where a run is, as plain data: the last line of ``bulk run --json``, and ``bulk status --json``.
+
+    *places* says how many videos lie in which folder, where that is known of all.
+    """
     told = attrs.asdict(seen)
     told |= {"state": told.pop("phase").value, "share": round(seen.share, 4)}
-    return {"type": "summary", **told, "out": run.settings.out, "journal": journal}
+    told["unstored_why"] = clean(seen.unstored_why)
+    where = dict(places) if places is not None and sum(places.values()) == seen.done else None
+    return {"type": "summary", **told, "out": run.settings.out, "places": where, "journal": journal}
 
 
 def summary_lines(told: Mapping[str, Any]) -> list[str]:
     """The end of a run for people; the first line is the result."""
     failed, held = told["failed"], told["held"]
-    first = f"{told['done']:,} of {told['total']:,} videos are in {told['out']}"
+    first = where_text(told["done"], told["total"], told["out"], told["places"])
     rest = [f"{failed:,} failed"] if failed else []
     rest += [f"{held:,} held, which may have been paid for"] if held else []
     rest += [f"{told['left']:,} left"] if told["left"] else []
@@ -66,6 +74,11 @@ def summary_lines(told: Mapping[str, Any]) -> list[str]:
         lines.append(f"the run stopped: {clean(told['reason'])}")
     elif told["state"] == Phase.CANCELLED:
         lines.append(f"the run was cancelled: {clean(told['reason'])}")
+    if told["unstored"]:
+        results = "result" if told["unstored"] == 1 else "results"
+        lines.append(
+            f"{told['unstored']:,} {results} could not be stored yet: {clean(told['unstored_why'])[:300]}"
+        )
     if told["running"]:
         lines.append(f"{told['running']:,} run on at the provider; the next start fetches them")
     return lines + advice(told)

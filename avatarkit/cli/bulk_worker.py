@@ -16,13 +16,13 @@ import typer
 from avatarkit import providers
 from avatarkit.bulk.fleet import FleetOptions, open_engine
 from avatarkit.bulk.fleet_worker import FleetWorker, set_rate
-from avatarkit.bulk.journal import open_ledger
 from avatarkit.bulk.ledger import Ledger as RunLedger
 from avatarkit.bulk.progress import measure
 from avatarkit.bulk.records import Run
 from avatarkit.bulk.run import BulkRun
 from avatarkit.cli import bulk_check, output
-from avatarkit.cli.bulk_journal import MAIN, check_address, shown, the_run
+from avatarkit.cli.bulk_journal import MAIN, check_address, open_patiently, shown, the_run
+from avatarkit.cli.bulk_places import places_in
 from avatarkit.cli.bulk_tell import exit_of, summary, summary_lines
 from avatarkit.cli.bulk_wanted import Wanted, options_of, settled
 from avatarkit.cli.failures import Exit
@@ -105,8 +105,8 @@ def feed(
         "sidecar": sidecar, "retries": retries, "max_failures": max_failures,
     }  # fmt: skip
     check_address(dsn)
-    earlier = run(invocation, lambda: _earlier(dsn, run_name))
-    encoding = run(invocation, bulk_check.settled_encoding(encoding, dsn, earlier))
+    earlier = run(invocation, lambda: _earlier(invocation, dsn, run_name))
+    encoding = run(invocation, bulk_check.settled_encoding(invocation, encoding, dsn, earlier))
     wanted = Wanted(
         manifest=manifest, journal=dsn, run=run_name, settings=settled(given, manifest, earlier),
         max_running=max_running, staging=staging, base_url=base_url,
@@ -129,8 +129,8 @@ def feed(
     )
 
 
-async def _earlier(dsn: str, name: str) -> Run | None:
-    async with _ledger(dsn) as ledger:
+async def _earlier(invocation: Invocation, dsn: str, name: str) -> Run | None:
+    async with _ledger(invocation, dsn) as ledger:
         return await ledger.get_run(name)
 
 
@@ -140,7 +140,7 @@ async def _fed(invocation: Invocation, wanted: Wanted) -> int:
         client = await stack.enter_async_context(
             _client(invocation, wanted.settings.provider, wanted.base_url, wanted.staging, **options)
         )
-        ledger = await stack.enter_async_context(_ledger(wanted.journal))
+        ledger = await stack.enter_async_context(_ledger(invocation, wanted.journal))
         if (unbound := wanted.unbound) is not None and unbound.account == client.account_id:
             await ledger.open_run(wanted.run, unbound)  # the run itself takes "no budget" for "as before"
         bulk = BulkRun(client, wanted.manifest, ledger, options_of(wanted))
@@ -200,7 +200,7 @@ def worker(
 
     async def main() -> Exit:
         async with AsyncExitStack() as stack:
-            ledger = await stack.enter_async_context(_ledger(dsn))
+            ledger = await stack.enter_async_context(_ledger(invocation, dsn))
             found = await the_run(ledger, run_name)
             client = await stack.enter_async_context(
                 _client(invocation, found.settings.provider, base_url, staging, rate_limit=None)
@@ -240,7 +240,8 @@ async def _summed_up(invocation: Invocation, ledger: RunLedger, name: str, dsn: 
     """Tell where the run is; the exit code is the run's when it was waited for, else that of this worker's own end."""
     now = await ledger.get_run(name)
     assert now is not None
-    told = summary(now, await measure(ledger, name), shown(dsn))
+    seen = await measure(ledger, name)
+    told = summary(now, seen, shown(dsn), await places_in(ledger, now, seen.done))
     if invocation.json:
         output.write_json(told, lines=True)
     else:
@@ -255,8 +256,8 @@ async def _summed_up(invocation: Invocation, ledger: RunLedger, name: str, dsn: 
 
 
 @asynccontextmanager
-async def _ledger(dsn: str) -> AsyncIterator[RunLedger]:
-    ledger = await open_ledger(dsn)
+async def _ledger(invocation: Invocation, dsn: str) -> AsyncIterator[RunLedger]:
+    ledger = await open_patiently(dsn, invocation)
     try:
         yield ledger
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import sys
 import traceback
 from typing import Any, Final
@@ -87,8 +88,10 @@ _ADVICE: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (errors.UploadFailed, "Nothing was billed; try again."),
     (errors.DownloadFailed, "Try again: it goes on where it stopped."),
     (errors.DeadlineExceeded, "Try again later; nothing is running."),
-    (errors.InvalidRequest, "Change what is named here, and try again."),
 )
+# Problems of something that was given, as ``field: figure found, figure allowed``; others are of what is missing.
+_GIVEN: Final = re.compile(r"\bno (such )?file\b|\bfound\b.*\ballowed\b", re.DOTALL)
+_MISSING: Final = re.compile(r"\bnone (found|given)\b|\bfound 0\b")
 _SIMPLE_FIELDS: Final = (
     "code", "provider", "endpoint", "kind", "http_status", "request_id", "retry_after", "task_id", "token",
 )  # fmt: skip
@@ -121,12 +124,12 @@ def clean(text: str) -> str:
     return scrub(text, found)
 
 
-def describe(error: BaseException, ledger: Ledger) -> dict[str, Any]:
-    """*error* as the ``error`` object of a JSON document; empty fields are left out."""
+def describe(error: BaseException, ledger: Ledger, *, command: str = "avatarkit") -> dict[str, Any]:
+    """*error* of *command* as the ``error`` object of a JSON document; empty fields are left out."""
     told: dict[str, Any] = {
         "type": type(error).__name__,
         "message": clean(str(error)),
-        "hint": hint(error, ledger),
+        "hint": hint(error, ledger, command=command),
     }
     told |= {name: getattr(error, name, None) for name in _SIMPLE_FIELDS}
     if isinstance(error, errors.TaskFailed):
@@ -143,8 +146,8 @@ def describe(error: BaseException, ledger: Ledger) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value or name in ("type", "message", "hint")}
 
 
-def hint(error: BaseException, ledger: Ledger | None = None) -> str:
-    """What to do about *error*, in the command line's own terms; never to pay for the same thing again."""
+def hint(error: BaseException, ledger: Ledger | None = None, *, command: str = "avatarkit") -> str:
+    """What to do about *error* of *command*, in the command line's own terms; never to pay for the same thing again."""
     if isinstance(error, errors.WaitTimeout):
         return f"Go on waiting with: avatarkit task wait {error.token}"
     if isinstance(error, errors.SubmissionInDoubt):
@@ -160,7 +163,15 @@ def hint(error: BaseException, ledger: Ledger | None = None) -> str:
     if paid:
         kept = own if isinstance(error, errors.ProviderError | errors.TaskFailed) else ""
         return f"{kept} {paid}".strip()
+    if isinstance(error, errors.InvalidRequest):
+        return own or _correction(error, command)
     return own or next((advice for cls, advice in _ADVICE if isinstance(error, cls)), "")
+
+
+def _correction(error: errors.InvalidRequest, command: str) -> str:
+    """What to do about a wrong request: change what was given, or look up what may be."""
+    given = any(_GIVEN.search(problem) and not _MISSING.search(problem) for problem in error.problems)
+    return "Change what is named here, and try again." if given else f"See: {command} --help"
 
 
 def _paid_hint(ledger: Ledger) -> str:
@@ -189,16 +200,17 @@ def _doubt_hint(error: errors.SubmissionInDoubt) -> str:
     return f"Look for{marker} in the provider's console before you submit it again{said}."
 
 
-def tell(error: BaseException, invocation: Invocation) -> Exit:
-    """Print *error* in the form that was asked for; the exit code to end with."""
+def tell(error: BaseException, invocation: Invocation, *, command: str = "avatarkit") -> Exit:
+    """Print *error* of *command* in the form that was asked for; the exit code to end with."""
     if invocation.debug:
         sys.stderr.write(clean("".join(traceback.format_exception(error))))
     if invocation.json:
-        output.write_json({"error": describe(error, invocation.ledger)}, lines=invocation.lines)
+        told = describe(error, invocation.ledger, command=command)
+        output.write_json({"error": told}, lines=invocation.lines)
     known = isinstance(error, errors.AvatarKitError | OSError)
     what = clean(str(error)) or type(error).__name__
     output.warn(f"avatarkit: {what}" if known else f"avatarkit: {type(error).__name__}: {what}")
-    advice = hint(error, invocation.ledger)
+    advice = hint(error, invocation.ledger, command=command)
     if not known and not invocation.debug:
         report = (
             "Report it"

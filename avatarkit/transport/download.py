@@ -24,7 +24,16 @@ from avatarkit.transport.threads import in_file_thread
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["MAX_BYTES", "MAX_IN_MEMORY", "Downloaded", "Landing", "download", "land", "read_bytes", "safe_name"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_IN_MEMORY",
+    "Downloaded",
+    "Landing",
+    "download",
+    "land",
+    "read_bytes",
+    "safe_name",
+]
 
 MAX_BYTES = 8 << 30
 """The largest file that is downloaded unless the caller allows more (8 GiB)."""
@@ -207,7 +216,9 @@ def checked(target: str | os.PathLike[str]) -> Path:
 
 
 async def acquire(target: Path, *, overwrite: bool, digest: bool, inside: str = "") -> PartFile:
-    future = in_file_thread(partial(PartFile.acquire, target, overwrite=overwrite, digest=digest, inside=inside))
+    future = in_file_thread(
+        partial(PartFile.acquire, target, overwrite=overwrite, digest=digest, inside=inside)
+    )
     try:
         part: PartFile = await finished(future)
     except asyncio.CancelledError:

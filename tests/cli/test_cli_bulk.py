@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -128,6 +129,9 @@ def test_a_row_that_was_changed_is_refused(run: Run, box: Box, tmp_path: Path) -
     assert ran.code == 2
     assert "'k0' is in the ledger with another content" in ran.err
     assert len(box.sandbox.tasks()) == 2
+    told = json.loads(run("bulk", "run", str(path), "--json").out.splitlines()[-1])
+    assert [(each["line"], each["column"]) for each in told["mistakes"]] == [(2, "key"), (3, "key")]
+    assert told["mistakes"][0]["message"].startswith("'k0' is in the ledger")
 
 
 def test_json_schema(run: Run, box: Box, tmp_path: Path) -> None:
@@ -327,3 +331,116 @@ def test_status_while_it_runs(launch: Launch, run: Run, start_box: Start, tmp_pa
     assert "avatarkit bulk status" in ran.err
     program.stop()
     assert program.end().code == 130
+
+
+def test_a_guessed_encoding_shows(run: Run, box: Box, tmp_path: Path) -> None:
+    """A dry run, and a check that finds mistakes, say what the text was read as and show the first of it."""
+    path = manifest(box, tmp_path, 2, text="Un café número {}")
+    path.write_bytes(path.read_text(encoding="utf-8").encode("mac-roman"))
+    ran = run(*begin(path, "--dry-run"))
+    assert ran.code == 0, ran.err
+    shown = 'line 2, text: "Un cafŽ nœmero 0"'
+    assert (
+        f"read as cp1252, which is a guess (--encoding NAME says another); first such text: {shown}"
+        in ran.err
+    )
+    told = json.loads(run(*begin(path, "--dry-run", "--json")).out)
+    assert (told["encoding"], told["guessed"]) == ("cp1252", True)
+    assert told["sample"] == {"line": 2, "column": "text", "text": "Un cafŽ nœmero 0"}
+    given = run(*begin(path, "--dry-run", "--encoding", "mac-roman"))
+    assert 'read as mac-roman; first such text: line 2, text: "Un café número 0"' in given.err
+    with path.open("ab") as file:
+        file.write(b"k9,,,\n")
+    refused = run(*begin(path))
+    assert refused.code == 2
+    assert shown in refused.err
+
+
+def test_a_cell_that_cannot_be_read_hides_nothing(run: Run, box: Box, tmp_path: Path) -> None:
+    """The other mistakes of its row are listed with it."""
+    path = tmp_path / "jobs.csv"
+    path.write_text("avatar,voice,text,subtitles,title\na,,hello,maybe,a title that is far too long for it\n")
+    ran = run(*begin(path))
+    assert ran.code == 2
+    assert [line.partition(":")[0] for line in ran.err.splitlines()[:3]] == [
+        "line 2, subtitles", "line 2, voice", "line 2, title",
+    ]  # fmt: skip
+    assert "has 3 mistakes" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "advice"),
+    [
+        (["bulk", "run", "jobs.csv"], "--provider is missing", "See: avatarkit bulk run --help"),
+        (["bulk", "run"], "Missing argument", "See: avatarkit bulk run --help"),
+        (["bulk", "worker", "--dsn"], "requires an argument", "See: avatarkit bulk worker --help"),
+        (["bulk", "worker", "--dsn", "x"], "PostgreSQL address", "See: avatarkit bulk worker --help"),
+        (["bulk", "resend", "run.db"], "give keys", "See: avatarkit bulk resend --help"),
+        (["bulk", "cancel", "run.db", "k", "--all"], "not both", "See: avatarkit bulk cancel --help"),
+        (["bulk", "status", "run.db"], "there is no journal run.db", "It is MANIFEST.run.db beside"),
+        (["bulk", "doubts", "run.db", "--run", "x"], "there is no journal", "It is MANIFEST.run.db beside"),
+        (["check"], "none found", "See: avatarkit check --help"),
+        (["generate", "--text", "hello"], "needs --voice", "See: avatarkit generate --help"),
+        (
+            ["generate", "--avatar", "a", "--voice", "v", "--text", "x" * 99_999],
+            "found",
+            "Change what is named here",
+        ),
+        (
+            ["generate", "--avatar", "a", "--audio", "missing.wav"],
+            "missing.wav",
+            "Change what is named here",
+        ),
+    ],
+)
+def test_hints_fit(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str, advice: str
+) -> None:
+    """What is missing is looked up in the command's own help; only what was given can be changed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HIFLY_TOKEN", "x")
+    (tmp_path / "jobs.csv").write_text("text\nx\n")
+    ran = run(*arguments)
+    assert ran.code == 2
+    told, last = ran.err.splitlines()[-2:]
+    assert words in told
+    assert last.strip().startswith(advice)
+
+
+def test_another_folder_on_the_way(run: Run, box: Box, tmp_path: Path) -> None:
+    """A run that goes on with another ``--out`` says how many videos lie where, in any later start, too."""
+    path = manifest(box, tmp_path, 2)
+    run(*begin(path))
+    manifest(box, tmp_path, 5)
+    old, new = tmp_path / "videos", tmp_path / "new"
+    ran = run("bulk", "run", str(path), "--out", str(new))
+    assert ran.out == f"5 of 5 videos are done: 3 in {new}, 2 in {old}\n"
+    assert len(list(new.glob("*.mp4"))) == 3
+    again = run("bulk", "run", str(path), "--json")
+    assert lines(again)[1]["places"] == {str(new): 3, str(old): 2}
+    status = run("bulk", "status", f"{path}.run.db", "--json").document
+    assert status["places"] is None
+
+
+def test_results_that_cannot_be_stored(launch: Launch, run: Run, start_box: Start, tmp_path: Path) -> None:
+    """``status`` says why what was made is not there, and how many wait for it, while the run goes and afterwards."""
+    box = start_box(run_seconds=1.0)
+    path = manifest(box, tmp_path, 3)
+    program = launch(*begin(path), environment=box.environment)
+    _wait_for(lambda: len(box.sandbox.tasks()) == 3)
+    out = tmp_path / "videos"
+    shutil.rmtree(out, ignore_errors=True)
+    out.write_text("a file in the folder's place, which not even root can write into")
+    journal = f"{path}.run.db"
+    _wait_for(Path(journal).exists)
+    _wait_for(lambda: run("bulk", "status", journal, "--json").document.get("unstored") == 3)
+    told = run("bulk", "status", journal)
+    assert "not stored  3 results are tried again: " in told.out
+    program.stop()
+    ran = program.end()
+    assert ran.code == 130
+    assert "3 results could not be stored yet: " in ran.err
+    why = run("bulk", "status", journal, "--json").document["unstored_why"]
+    assert why
+    assert why in ran.err
+    assert why in told.out

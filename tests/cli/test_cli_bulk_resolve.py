@@ -262,7 +262,7 @@ def test_cancel(run: Run, box: Box, tmp_path: Path) -> None:
         (["resend", "J"], "give keys"),
         (["abandon", "J", "k1"], "held allowed"),
         (["cancel", "J", "k1"], "allowed"),
-        (["status", "missing.db"], "there is no ledger"),
+        (["status", "missing.db"], "there is no journal"),
         (["cancel", "missing.db", "--all"], "there is no journal"),
         (["status", "jobs.csv"], "ledger"),
         (["status", "J", "--run", "other"], "no run 'other'"),

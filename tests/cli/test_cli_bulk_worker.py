@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +49,7 @@ def test_a_run_is_fed_here_and_worked_on_there(
         ended = worker.end()
         assert ended.code == 0, ended.err
         assert '"done":6' in ended.out.replace(" ", "")
+        assert json.loads(ended.out.splitlines()[-1])["places"] == {str(tmp_path / "videos"): 6}
         assert "Traceback" not in ended.err
     assert len(box.sandbox.tasks()) == 6
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 6

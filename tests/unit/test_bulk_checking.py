@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 import tracemalloc
 import wave
 from collections.abc import Iterable
@@ -14,7 +15,8 @@ import pytest
 from avatarkit import providers
 from avatarkit.bulk import checking
 from avatarkit.bulk.checking import CheckReport, check_rows
-from avatarkit.bulk.manifest import Mistake, Row, read_manifest
+from avatarkit.bulk.manifest import Mistake, Row, read_manifest, read_to_check
+from avatarkit.bulk.manifest_text import Reading
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.errors import ConfigurationError
 
@@ -91,6 +93,104 @@ async def test_every_mistake_is_told_with_row_and_column(tmp_path: Path) -> None
     assert "no such file" in report.mistakes[3].message
     assert "1.0 s found" in report.mistakes[4].message
     assert (report.rows, report.jobs, report.files, report.ok) == (6, 1, 2, False)
+
+
+TORN = [
+    ("subtitles\nmaybe", {}, [(2, "subtitles")]),
+    ("subtitles,title\nmaybe,a title that is far too long for it", {}, [(2, "subtitles"), (2, "title")]),
+    ("title,key\na title that is far too long for it,@no", {}, [(2, "key"), (2, "title")]),
+    ("title,options\na title that is far too long for it,{", {}, [(2, "options"), (2, "title")]),
+    ("title,team\na title that is far too long for it,a\0b", {}, [(2, "team"), (2, "title")]),
+    ("subtitles\nmaybe", {"voice": ""}, [(2, "subtitles"), (2, "voice")]),
+    ("subtitles\nmaybe", {"voice": "", "text": "", "audio": "none.wav"}, [(2, "subtitles"), (2, "audio")]),
+    ("subtitles\nmaybe", {"text": "a\0b"}, [(2, "text"), (2, "subtitles")]),
+    ("subtitles\nmaybe", {"avatar": "", "image": "a\0b"}, [(2, "image"), (2, "subtitles")]),
+    ("title\na title that is far too long for it", {"voice": "", "text": "", "audio": "none.wav"},
+     [(2, "title"), (2, "audio")]),
+    ("title\na title that is far too long for it", {"voice": ""}, [(2, "voice"), (2, "title")]),
+    ("title,image\na title that is far too long for it,none.png", {}, [(2, "presenter"), (2, "title"), (2, "image")]),
+    ("title\na title that is far too long for it", {"voice": "", "text": ""}, [(2, "speech"), (2, "title")]),
+    ("hifly.aigc_flag\n7", {"avatar": ""}, [(2, "presenter"), (2, "aigc_flag")]),
+]  # fmt: skip
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("cells", "others", "wanted"), TORN)
+async def test_all_mistakes_of_a_row_are_told_together(
+    tmp_path: Path, cells: str, others: dict[str, str], wanted: list[tuple[int, str]]
+) -> None:
+    """A cell that cannot be read hides nothing else of its row, and nothing is told that only follows from it."""
+    row = {"avatar": "a", "voice": "v", "text": "hello there", **others}
+    names, values = cells.split("\n")
+    quoted = values if "{" not in values else values.replace("{", '"{"')
+    path = tmp_path / "jobs.csv"
+    path.write_text(f"{','.join(row)},{names}\n{','.join(row.values())},{quoted}\n")
+    report = await check_rows(read_to_check(path), provider="hifly")
+    assert [(each.line, each.column) for each in report.mistakes] == wanted
+    assert report.jobs == 0
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_stands_twice_hides_nothing() -> None:
+    """Neither in a row that is wrong otherwise, nor in the row before it."""
+    good = {"key": "k", "avatar": "a", "voice": "v", "text": "hello there"}
+    items: list[dict[str, Any]] = [
+        {**good, "subtitles": "maybe"},
+        {**good, "title": "x" * 50, "misc": 1},
+        {**good, "titel": "x" * 50},
+    ]
+    report = await check_rows(read_to_check(items), provider="hifly")
+    assert [(each.line, each.column) for each in report.mistakes] == [
+        (1, "subtitles"), (2, "key"), (2, "title"), (3, "titel"), (3, "key"), (3, "title"),
+    ]  # fmt: skip
+    assert [type(each) for each in report.mistakes] == [Mistake] * 6
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("text", "encoding", "given", "told"),
+    [
+        ("café déjà vu, naïve", "mac-roman", None, ("cp1252", True)),
+        ("大家好欢迎来到我们的节目", "gbk", None, ("gb18030", True)),
+        ("大家好", "utf-8", None, ("utf-8", False)),
+        ("大家好", "utf-16", None, ("utf-16-le", False)),
+        ("Доброе утро", "cp1251", "koi8-r", ("koi8-r", False)),
+    ],
+)
+async def test_how_the_text_was_read_is_told(
+    tmp_path: Path, text: str, encoding: str, given: str | None, told: tuple[str, bool]
+) -> None:
+    """The encoding, whether it was guessed, and the first cell in which a wrong one shows, as it was read."""
+    path = tmp_path / "jobs.csv"
+    path.write_bytes(f'avatar,voice,text\na,v,plain\na,v,"{text}"\na,v,"{text} 2"\n'.encode(encoding))
+    reading = Reading(given=given)
+    report = await check_rows(read_to_check(path, reading=reading), provider="hifly", reading=reading)
+    assert (report.encoding, report.guessed) == told
+    assert report.sample is not None
+    seen = text.encode(encoding).decode(told[0]) if "16" not in encoding else text
+    assert (report.sample.line, report.sample.column, report.sample.text) == (3, "text", seen)
+
+
+@pytest.mark.asyncio
+async def test_the_sample_is_short_and_of_a_cell() -> None:
+    """A long cell is cut about its first letter that is not ASCII; plain text has no sample, and no more has JSON."""
+    for head, row, wanted in (
+        ("text", "x" * 100 + "\né" + "y" * 100, f'line 2, text: "…{"x" * 19} é{"y" * 39}…"'),
+        ("text,tïtre", "plain,plain", 'line 1: "tïtre"'),
+        ("text,tïtre", "plain,là", 'line 2, tïtre: "là"'),
+        ("text", "plain", "None"),
+    ):
+        reading = Reading()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "jobs.csv"
+            path.write_text(
+                f'avatar,voice,{head}\na,v,"{row}"\n'.replace("plain,", 'plain","'), encoding="utf-8"
+            )
+            list(read_to_check(path, reading=reading))
+        assert (reading.encoding, str(reading.sample)) == ("utf-8", wanted)
+    reading = Reading()
+    list(read_to_check([{"avatar": "a", "voice": "v", "text": "là"}], reading=reading))
+    assert (reading.encoding, reading.sample) == ("", None)
 
 
 @pytest.mark.asyncio

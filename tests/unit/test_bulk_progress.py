@@ -535,3 +535,22 @@ async def test_jobs_behind_a_held_part_wait_for_the_user(tmp_path: Path) -> None
                 "held",
                 "waiting for you: what 3 videos need is held",
             )
+
+
+@pytest.mark.asyncio
+async def test_results_that_cannot_be_stored_say_why(tmp_path: Path) -> None:
+    """The newest reason and how many they are, page by page; one that was not tried yet does not count."""
+    async with story(tmp_path) as made:
+        keys = [f"k{n:04}" for n in range(1103)]
+        await made.add(*(NewJob(key=key, spec=spec(key)) for key in keys))
+        for key in keys:
+            await made.submit(key)
+            await made.end(key, JobState.READY)
+        assert (await measure(made.ledger, RUN)).unstored == 0
+        for at, key in enumerate(keys[1:]):
+            why = {"type": "OutputFailed", "message": "no space left" if key == "k0500" else "older"}
+            later = 9_999.0 if key == "k0500" else float(at)
+            await made.ledger.postpone(RUN, key, JobState.READY, not_before=START + later, error=why)
+        seen = await measure(made.ledger, RUN)
+        assert (seen.unstored, seen.unstored_why) == (1102, "no space left")
+        assert (await Meter(made.ledger, RUN).measure()).unstored == 0

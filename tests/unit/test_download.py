@@ -634,14 +634,14 @@ async def test_disk_that_takes_little(tmp_path: Path, monkeypatch: pytest.Monkey
 @virtual
 async def test_cancel_while_the_threads_are_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that still queues when the download is cancelled is made: else the next would stand in its place."""
-    monkeypatch.setattr(threads, "_threads", threads._Threads(most=1))
+    monkeypatch.setattr(threads, "_files", threads._Threads(most=1, together=True))
     gate = threading.Event()
     async with origin() as host:
 
         async def feed(request: web.Request) -> web.StreamResponse:
             answer = web.StreamResponse(headers={"ETag": '"one"', "Content-Length": str(len(BODY))})
             await answer.prepare(request)
-            threads.in_a_thread(gate.wait)
+            threads.in_file_thread(gate.wait)
             await answer.write(BODY)
             await asyncio.sleep(50)
             return answer
