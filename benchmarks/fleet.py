@@ -104,6 +104,9 @@ class Nowhere:
     async def settled(self, job: Job, result: Mapping[str, Any]) -> None:
         """Nothing was kept."""
 
+    async def tidy(self, run: str) -> None:
+        """Nothing was left."""
+
     async def aclose(self) -> None:
         """Nothing is open."""
 

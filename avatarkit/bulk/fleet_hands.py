@@ -91,6 +91,10 @@ class Files:
         """See :class:`~avatarkit.bulk.stages.Sink`."""
         await self.sink.settled(job, result)
 
+    async def tidy(self, run: str) -> None:
+        """See :class:`~avatarkit.bulk.stages.Sink`."""
+        await self.sink.tidy(run)
+
     async def aclose(self) -> None:
         """See :class:`~avatarkit.bulk.stages.Sink`."""
         await self.sink.aclose()

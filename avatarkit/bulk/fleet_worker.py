@@ -17,7 +17,7 @@ from avatarkit.bulk.fleet_lead import Leader
 from avatarkit.bulk.fleet_turns import Turnstile
 from avatarkit.bulk.journal import LedgerUploads
 from avatarkit.bulk.ledger import Ledger
-from avatarkit.bulk.output import Output
+from avatarkit.bulk.output import Output, tidy_up
 from avatarkit.bulk.planning import Planner
 from avatarkit.bulk.records import JobState, Run, RunState
 from avatarkit.bulk.stages import Sink, Stages
@@ -94,6 +94,7 @@ class FleetWorker:
         finally:
             self._client.uploads.store = account.turnstile = None
             if self._sink is None:
+                await tidy_up(sink, self._ledger, self._run)
                 await sink.aclose()
 
     async def _work(self, stop: asyncio.Event, sink: Sink) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping
@@ -11,13 +12,15 @@ from typing import Any
 import orjson
 
 from avatarkit._version import __version__
+from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.naming import EXTENSIONS, NameTemplate
 from avatarkit.bulk.output_folder import Folder
-from avatarkit.bulk.output_places import SIDECAR, Kept, Owner, Place
+from avatarkit.bulk.output_places import SIDECAR, Kept, Owner, Place, hash_of_run
 from avatarkit.bulk.output_store import StoreFolder
-from avatarkit.bulk.records import Job, RunSettings
+from avatarkit.bulk.records import Job, JobState, Run, RunSettings
 from avatarkit.bulk.specs import Row, request_to_json
-from avatarkit.errors import ConfigurationError, DownloadFailed
+from avatarkit.bulk.stages import Sink
+from avatarkit.errors import AvatarKitError, ConfigurationError, DownloadFailed
 from avatarkit.protocol.redact import scrub
 from avatarkit.transport.store_urls import is_store_url
 
@@ -120,6 +123,13 @@ class Output:
         if isinstance(name, str) and name:
             await self._place.remove(name, Owner.of(job.run, job.key, job.task_id))
 
+    async def tidy(self, run: str) -> None:
+        """Drop the claims that killed processes of *run* left, once the ledger has all its results.
+
+        Never raises for it.
+        """
+        await self._place.tidy(hash_of_run(run))
+
     async def aclose(self) -> None:
         """Let go of what is open."""
         await self._place.aclose()
@@ -149,6 +159,13 @@ class Output:
             "columns": dict(row.columns),
         }
         return orjson.dumps(unsigned(document), option=orjson.OPT_INDENT_2)
+
+
+async def tidy_up(sink: Sink, ledger: Ledger, run: Run) -> None:
+    """:meth:`Output.tidy`, if nothing waits to be collected or is being so. Never raises for it."""
+    with contextlib.suppress(AvatarKitError):
+        if not (await ledger.counts(run.id)).of(JobState.READY):
+            await sink.tidy(run.id)
 
 
 def unsigned(value: Any) -> Any:

@@ -93,6 +93,14 @@ class FolderClaims:
                     (self.root / f"{name}{SIDECAR}").unlink(missing_ok=True)
                 note.unlink(missing_ok=True)
 
+    def tidy(self, run: str) -> None:
+        """Drop the claims of a run, by its hash. Never raises for it."""
+        with contextlib.suppress(OSError):
+            for path in (self.root / NOTES).iterdir():
+                with contextlib.suppress(OSError):
+                    if path.suffix != ".part" and Note.of(_read(path)).owner.run == run:
+                        path.unlink()
+
     def close(self) -> None:
         """Remove the folder of claims when it is empty, but for parts of processes that were killed long ago."""
         with contextlib.suppress(OSError):

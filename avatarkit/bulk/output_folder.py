@@ -93,6 +93,11 @@ class Folder:
 
         await in_file_thread(remove)
 
+    async def tidy(self, run: str) -> None:
+        """See :class:`Place`."""
+        if self._known is not None:
+            await in_file_thread(self._known.tidy, run)
+
     def location(self, name: str) -> str:
         """See :class:`Place`."""
         return ""

@@ -29,15 +29,16 @@ SIDECAR = ".json"
 
 @attrs.frozen
 class Owner:
-    """Who claims a name, as hashes: the job in its run, and the task whose result it is."""
+    """Who claims a name, as hashes: the job in its run, and the task whose result it is; and the run by itself."""
 
     job: str
     task: str
+    run: str = attrs.field(default="", eq=False)
 
     @classmethod
     def of(cls, run: str, key: str, task_id: str) -> Owner:
         """The owner for a job's task."""
-        return cls(_hash(f"{run}\0{key}"), _hash(task_id))
+        return cls(_hash(f"{run}\0{key}"), _hash(task_id), hash_of_run(run))
 
 
 class Held(enum.Enum):
@@ -101,6 +102,10 @@ class Place(Protocol):
         """Remove what lies at *name*, its sidecar and the claim, if the claim is *owner*'s; else nothing."""
         ...
 
+    async def tidy(self, run: str) -> None:
+        """Drop what claims of *run* (its hash) were left. What does not work is left for good."""
+        ...
+
     def location(self, name: str) -> str:
         """Where *name* lies, for people; ``""`` for a path below the folder."""
         ...
@@ -136,6 +141,12 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+@functools.lru_cache(maxsize=64)
+def hash_of_run(run: str) -> str:
+    """What claims call a run."""
+    return _hash(run)
+
+
 @functools.lru_cache(maxsize=2048)
 def note_of(name: str) -> str:
     """The claim's own name; names that some file systems take for one have one claim."""
@@ -152,15 +163,16 @@ class Note:
     def to_bytes(self) -> bytes:
         """A claim's content."""
         size = {} if self.size is None else {"size": self.size}
-        return orjson.dumps({"job": self.owner.job, "task": self.owner.task, **size})
+        owner = self.owner
+        return orjson.dumps({"job": owner.job, "task": owner.task, "run": owner.run, **size})
 
     @classmethod
     def of(cls, data: bytes) -> Note:
         """What the claim that reads *data* says; it is nobody's when it was cut."""
         try:
             note = orjson.loads(data)
-            size = note.get("size")
-            return cls(Owner(str(note["job"]), str(note["task"])), None if size is None else int(size))
+            size, run = note.get("size"), str(note.get("run", ""))
+            return cls(Owner(str(note["job"]), str(note["task"]), run), None if size is None else int(size))
         except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, TypeVar
 
 from avatarkit.bulk.output_places import (
+    NOTES,
     SIDECAR,
     Claim,
     Held,
@@ -23,6 +24,7 @@ from avatarkit.transport.store_urls import parse_location
 from avatarkit.transport.stores import Bucket, translated
 from avatarkit.transport.threads import in_thread
 
+_MOST_TIDIED = 200
 _UNKNOWN_CONDITION = (400, 405, 501)
 T = TypeVar("T")
 
@@ -97,6 +99,20 @@ class StoreFolder:
 
         with contextlib.suppress(AvatarKitError):
             await self._guarded(remove)
+
+    async def tidy(self, run: str) -> None:
+        """See :class:`Place`. Of very many claims, not all."""
+
+        def tidy() -> None:
+            store, _ = self._bucket.stores()
+            page: list[Any] = next(iter(store.list(f"{self._prefix}{NOTES}", chunk_size=_MOST_TIDIED)), [])
+            for key in [str(each["path"]) for each in page]:
+                with contextlib.suppress(FileNotFoundError):
+                    if _got(store, key)[0].owner.run == run:
+                        store.delete(key)
+
+        with contextlib.suppress(AvatarKitError):
+            await self._guarded(tidy)
 
     def location(self, name: str) -> str:
         """See :class:`Place`."""

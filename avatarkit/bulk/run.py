@@ -23,7 +23,7 @@ from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.local import Concurrency, LocalDriver
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.bulk.options import BulkOptions
-from avatarkit.bulk.output import Output
+from avatarkit.bulk.output import Output, tidy_up
 from avatarkit.bulk.planning import Planner
 from avatarkit.bulk.records import Job, JobState, Run, RunSettings, RunState
 from avatarkit.bulk.stages import Sink, Stages
@@ -306,7 +306,8 @@ class BulkRun:
             await running
         if self._at_work is not None:
             await self._at_work.end()
-        if self._sink is None:
+        if self._sink is None and self.ledger is not None and self.run is not None:
+            await tidy_up(sink, self.ledger, self.run)
             await sink.aclose()
 
     async def _drive(self, driver: LocalDriver) -> None:

@@ -72,6 +72,10 @@ class Sink(Protocol):
         """The ledger knows the file now."""
         ...
 
+    async def tidy(self, run: str) -> None:
+        """The ledger has all results of *run*: drop what killed processes left to find theirs again."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of what is open."""
         ...

@@ -16,7 +16,7 @@ from avatarkit.bulk import output_arrival
 from avatarkit.bulk.output_arrival import Arrival, Begun
 from avatarkit.bulk.output_claims import FolderClaims
 from avatarkit.bulk.output_folder import Folder
-from avatarkit.bulk.output_places import NOTES, Held, Kept, Owner, note_of
+from avatarkit.bulk.output_places import NOTES, Held, Kept, Owner, hash_of_run, note_of
 from avatarkit.errors import DownloadFailed, LinkExpired
 from avatarkit.transport.download import Landing
 from avatarkit.transport.partfile import Identity, PartFile
@@ -292,6 +292,24 @@ def test_a_pipe_as_a_claim_is_nobody_s(tmp_path: Path) -> None:
     (tmp_path / NOTES).mkdir()
     os.mkfifo(tmp_path / note_of("a.mp4"))
     assert landed(arrival(tmp_path), b"film").name == "a-1.mp4"
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_over_drops_what_killed_processes_left(tmp_path: Path) -> None:
+    """Claims of its own go, whoever made them; another run's, a foreign file and a fresh part stay."""
+    ours, theirs = Owner.of("r", "k1", "t1"), Owner.of("s", "k1", "t1")
+    for number, owner in enumerate([ours, Owner.of("r", "k2", "t2"), theirs]):
+        await Folder(tmp_path).put(Video(b"film"), [f"{number}.mp4"], owner)
+    for name in ("foreign", "fresh.part"):
+        (tmp_path / NOTES / name).write_bytes(b"x")
+    folder = Folder(tmp_path)
+    await folder.tidy(hash_of_run("r"))
+    assert len(list((tmp_path / NOTES).iterdir())) == 5  # it was not used, so nothing was looked at
+    assert (await folder.claim("2.mp4", ours)).held is Held.TAKEN
+    await folder.tidy(hash_of_run("r"))
+    left = {path.name for path in (tmp_path / NOTES).iterdir()}
+    assert left == {"foreign", "fresh.part", Path(note_of("2.mp4")).name}
+    assert set(files(tmp_path)) == {"0.mp4", "1.mp4", "2.mp4"}
 
 
 @pytest.mark.asyncio

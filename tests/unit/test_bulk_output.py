@@ -393,6 +393,9 @@ async def test_a_store_keeps_the_same_promises() -> None:
     }
     assert orjson.loads(found["out/k1.mp4.json"])["task_id"] == "t2"
     assert len([each for page in store.list(f"out/{NOTES}") for each in page]) == 2
+    await output().tidy("r")
+    (note,) = (each["path"] for page in store.list(f"out/{NOTES}") for each in page)
+    assert note == f"out/{note_of(other['file'])}"
 
 
 @pytest.mark.asyncio
