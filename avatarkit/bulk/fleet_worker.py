@@ -83,7 +83,7 @@ class FleetWorker:
                 f"the run {self._run.id} belongs to another account of {settings.provider}",
                 hint="Use the credentials it was begun with.",
             )
-        sink: Sink = self._sink if self._sink is not None else Files(Output.of(settings))
+        sink: Sink = self._sink if self._sink is not None else Files(Output.of(self._run))
         account = self._client._account  # noqa: SLF001 - of one package
         self._client.uploads.store = LedgerUploads(self._ledger, settings.account)
         account.turnstile = Turnstile(self._ledger, settings.account)

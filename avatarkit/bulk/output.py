@@ -17,7 +17,7 @@ from avatarkit.bulk.naming import EXTENSIONS, NameTemplate
 from avatarkit.bulk.output_folder import Folder
 from avatarkit.bulk.output_places import SIDECAR, Kept, Owner, Place, hash_of_run
 from avatarkit.bulk.output_store import StoreFolder
-from avatarkit.bulk.records import Job, JobState, Run, RunSettings
+from avatarkit.bulk.records import Job, JobState, Run
 from avatarkit.bulk.specs import Row, request_to_json
 from avatarkit.bulk.stages import Sink
 from avatarkit.errors import AvatarKitError, ConfigurationError, DownloadFailed
@@ -37,6 +37,7 @@ class Output:
         provider: what ``{provider}`` stands for.
         sidecar: whether each file gets a JSON file beside it that says what it is.
         store: a store object of obstore's; *out* then is the prefix in it.
+        born: when the run was begun, which tells it from others of its name.
 
     Raises:
         ConfigurationError, MissingExtra: the template is wrong, or the store cannot be used.
@@ -51,7 +52,9 @@ class Output:
         provider: str = "",
         sidecar: bool = False,
         store: object | None = None,
+        born: float = 0.0,
     ) -> None:
+        self._born = born
         self.template = NameTemplate(name, provider)
         self._provider = provider
         self._out = str(out)
@@ -60,9 +63,12 @@ class Output:
         self._place: Place = StoreFolder(str(out), store) if remote else Folder(out, sidecar=sidecar)
 
     @classmethod
-    def of(cls, settings: RunSettings) -> Output:
+    def of(cls, run: Run) -> Output:
         """What the settings of a run say."""
-        return cls(settings.out, name=settings.name, provider=settings.provider, sidecar=settings.sidecar)
+        given = run.settings
+        return cls(
+            given.out, name=given.name, provider=given.provider, sidecar=given.sidecar, born=run.created
+        )
 
     async def check(self) -> None:
         """See whether anything can be written, before anything is paid for; leaves nothing behind.
@@ -100,9 +106,9 @@ class Output:
             ConfigurationError, MissingCredentials: the store cannot be used.
 
         """
-        owner = Owner.of(job.run, job.key, job.task_id)
+        owner = self._owner(job)
         names = [
-            *self.template.names(row, run=job.run, extension=_extension(artifact)),
+            *self.template.names(row, run=self._whole_name(job.run), extension=_extension(artifact)),
             _last(owner, artifact),
         ]
         kept = await self._place.put(artifact, names, owner)
@@ -115,24 +121,31 @@ class Output:
         """The ledger knows the file now: drop the claim that was kept for a killed attempt. Never raises for it."""
         name = result.get("file")
         if isinstance(name, str) and name:
-            await self._place.release(name, Owner.of(job.run, job.key, job.task_id))
+            await self._place.release(name, self._owner(job))
 
     async def discard(self, job: Job, result: Mapping[str, Any]) -> None:
         """Remove what :meth:`put` stored for *job*: another worker was quicker, and the ledger has its file."""
         name = result.get("file")
         if isinstance(name, str) and name:
-            await self._place.remove(name, Owner.of(job.run, job.key, job.task_id))
+            await self._place.remove(name, self._owner(job))
 
     async def tidy(self, run: str) -> None:
         """Drop the claims that killed processes of *run* left, once the ledger has all its results.
 
         Never raises for it.
         """
-        await self._place.tidy(hash_of_run(run))
+        await self._place.tidy(hash_of_run(self._whole_name(run)))
 
     async def aclose(self) -> None:
         """Let go of what is open."""
         await self._place.aclose()
+
+    def _whole_name(self, run: str) -> str:
+        # Most runs are called the same, and many jobs are, too.
+        return f"{run}\0{self._born!r}"
+
+    def _owner(self, job: Job) -> Owner:
+        return Owner.of(self._whole_name(job.run), job.key, job.task_id)
 
     def _facts(self, artifact: Any, kept: Kept) -> dict[str, Any]:
         facts: dict[str, Any] = {"file": kept.name, "bytes": kept.size}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +24,8 @@ class Arrival:
     """What :meth:`AsyncVideo._land` fetches into. Its methods block.
 
     A small result stays in memory until it is whole, and then is claimed, written and named in one go: most of what
-    such a file costs are the ways to a thread and the system calls. A larger one goes into a part file beside its name,
-    as every download, from the first mebibyte on.
+    such a file costs are the ways to a thread and the system calls. A larger one goes into a part file,
+    from the first mebibyte on: in the folder of claims, where no file of a user's can be in its way.
 
     Args:
         claims: those of the folder.
@@ -44,7 +46,7 @@ class Arrival:
         self.identity = Identity()
         self.finished = False
         self.name = ""
-        self._whole: int | None = None
+        self._size: int | None = None  # that the claim says
         self._claims = claims
         self._names = names
         self._owner = owner
@@ -91,11 +93,26 @@ class Arrival:
         if self._part is not None:
             self._part.close()
 
+    def resume(self, name: str, *, overwrite: bool) -> None:
+        """Go on with what an earlier attempt may have left for *name*, which is claimed. Before anything is fetched.
+
+        Raises InvalidRequest when somebody is doing that already, or the name is in use.
+        """
+        self.name = name
+        self.target = self._claims.root / name
+        self._part = self._acquired(overwrite=overwrite)
+        self.have, self.identity = self._part.have, self._part.identity
+
+    def _acquired(self, *, overwrite: bool = False) -> PartFile:
+        part = self._claims.part_of(self.name)
+        return PartFile.acquire(self.target, overwrite=overwrite, digest=False, part=part)
+
     def _claimed(self) -> Iterator[Path]:
         """Files that are ours to write; another one after each that was taken all the same."""
         for name in self._names:
-            size = self.identity.total if self.identity.total is not None else self._whole
-            claim = self._claims.claim(name, self._owner, size=size, take=False)
+            if name == self.name:
+                continue
+            claim = self._claims.claim(name, self._owner, size=self._size, take=False)
             if claim.held is Held.TAKEN:
                 continue
             self.name = name
@@ -112,7 +129,7 @@ class Arrival:
         return self.target
 
     def _write_small(self) -> None:
-        self._whole = self.have
+        self._size = self.have
         with _guarded():
             while True:
                 target = self._next()
@@ -120,22 +137,22 @@ class Arrival:
                     write_new(target, self._held, self._claims.part_of(self.name))
                 except FileExistsError:
                     continue
-                except OSError:
-                    self._claims.drop(
-                        self.name, self._owner
-                    )  # or a file that appears there would count as ours
+                except OSError as error:
+                    self._claims.drop(self.name, self._owner)
+                    if error.errno == errno.EXDEV:  # a folder of the name is another file system
+                        continue
                     raise
                 return
 
     def _open(self) -> None:
         """Go on in a part file."""
+        self._size = self.identity.total
         with _guarded():
+            self._next()
             try:
-                part = PartFile.acquire(self._next(), overwrite=False, digest=False)
-            except (InvalidRequest, OSError) as error:
+                part = self._acquired()
+            except InvalidRequest:
                 self._claims.drop(self.name, self._owner)
-                if isinstance(error, OSError):
-                    raise
                 raise Begun from None
         self._part = part
         part.begin(self.identity)
@@ -143,14 +160,22 @@ class Arrival:
         self._held = []
 
     def _name_part(self, part: PartFile) -> None:
-        while True:
-            try:
-                part.finish()
-            except InvalidRequest:  # the name was taken meanwhile, by somebody who makes no claims
-                with _guarded():
+        with _guarded():
+            while True:
+                if self._size != part.have:
+                    self._claims.say_size(self.name, self._owner, part.have)
+                    os.utime(part.path)  # a file that is older than its claim is somebody else's
+                self._size = part.have
+                try:
+                    part.finish()
+                except InvalidRequest:  # the name was taken meanwhile, by somebody who makes no claims
                     part.target = self._next()
-            else:
-                return
+                except DownloadFailed as failed:
+                    if getattr(failed.__cause__, "errno", None) != errno.EXDEV:
+                        raise
+                    part.target = self._next()
+                else:
+                    return
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from avatarkit.bulk.output_places import NOTES, SIDECAR, Claim, Held, Note, Owner, judged, note_of
 from avatarkit.errors import ConfigurationError
 from avatarkit.transport.newfile import sync_folder
-from avatarkit.transport.partfile import drop_twin, has_part
+from avatarkit.transport.partfile import drop_twin
 
 _IN_THE_WAY = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL}
 _FORGOTTEN = 3600.0  # seconds after which nobody writes a part any more
@@ -66,11 +66,15 @@ class FolderClaims:
             # A file, which nobody else makes new: it can be replaced in one step.
             write_over(note, Note(owner).to_bytes())
         if claim.held is Held.THERE:
-            drop_twin(target)
+            drop_twin(target, self.part_of(name))
         return claim
 
+    def say_size(self, name: str, owner: Owner, size: int) -> None:
+        """Have the owner's claim say how large its file is: from then on a file of this size counts as the owner's."""
+        write_over(self.root / note_of(name), Note(owner, size).to_bytes())
+
     def part_of(self, name: str) -> Path:
-        """Where the file *name* may be written before it has its name."""
+        """Where the file *name* is written before it has its name: where no file of a user's can lie."""
         return self.root / f"{note_of(name)}.part"
 
     def drop(self, name: str, owner: Owner) -> None:
@@ -94,18 +98,21 @@ class FolderClaims:
                 note.unlink(missing_ok=True)
 
     def tidy(self, run: str) -> None:
-        """Drop the claims of a run, by its hash. Never raises for it."""
+        """Drop the claims of a run, by its hash, and what came of their files. Never raises for it."""
         with contextlib.suppress(OSError):
             for path in (self.root / NOTES).iterdir():
                 with contextlib.suppress(OSError):
-                    if path.suffix != ".part" and Note.of(_read(path)).owner.run == run:
+                    if ".part" not in path.suffixes and Note.of(_read(path)).owner.run == run:
                         path.unlink()
+                        for part in (f"{path.name}.part", f"{path.name}.part.json"):
+                            path.with_name(part).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Remove the folder of claims when it is empty, but for parts of processes that were killed long ago."""
+        """Remove the folder of claims when it is empty, but for parts that belong to no claim, and are old."""
         with contextlib.suppress(OSError):
-            for path in (self.root / NOTES).glob("*.part"):
-                if time.time() - path.lstat().st_mtime > _FORGOTTEN:
+            for path in (self.root / NOTES).glob("*.part*"):
+                claim = path.with_name(path.name.partition(".part")[0])
+                if _stat(claim) is None and time.time() - path.lstat().st_mtime > _FORGOTTEN:
                     path.unlink(missing_ok=True)
             (self.root / NOTES).rmdir()
 
@@ -135,12 +142,9 @@ def _judged(note: Path, owner: Owner, target: Path, found: os.stat_result | None
     if made is None:
         return Claim(Held.TAKEN), owner
     younger = None if found is None else stat.S_ISREG(found.st_mode) and found.st_mtime_ns >= made.st_mtime_ns
-    # The job's own file is made of its part file, so that while there is one the file is somebody else's.
-    if younger and has_part(target):
-        younger = False
     says = Note.of(_read(note))
     size = found.st_size if found is not None else 0
-    return judged(says, owner, younger=younger, size=size), says.owner
+    return judged(says, owner, younger=younger, size=size, sized=True), says.owner
 
 
 def _stat(path: Path) -> os.stat_result | None:

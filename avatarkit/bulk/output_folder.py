@@ -7,14 +7,15 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from avatarkit.bulk.output_arrival import Arrival, Begun
 from avatarkit.bulk.output_claims import FolderClaims, make_folder, write_over
-from avatarkit.bulk.output_places import Claim, Kept, Owner, note_of, put_by_claims
-from avatarkit.errors import DownloadFailed
-from avatarkit.transport.download import Downloaded
+from avatarkit.bulk.output_places import Claim, Held, Kept, Owner, note_of
+from avatarkit.errors import DownloadFailed, InvalidRequest
+from avatarkit.transport.fetch import finished
 from avatarkit.transport.threads import in_file_thread
 
 T = TypeVar("T")
@@ -50,21 +51,45 @@ class Folder:
             else:
                 claims.begun.add(note_of(arrival.name))
                 return Kept(arrival.name, arrival.have)
-        kept = await put_by_claims(self, artifact, names, owner)
+        kept = await self._put_with_care(claims, artifact, names, owner)
         claims.begun.discard(plain)
         claims.begun.add(note_of(kept.name))
         return kept
+
+    async def _put_with_care(
+        self, claims: FolderClaims, artifact: Any, names: Sequence[str], owner: Owner
+    ) -> Kept:
+        """Claim each name before anything is fetched, look at what lies there, and go on with what came of it."""
+        for at, name in enumerate(names):
+            claim = await self.claim(name, owner)
+            if claim.held is Held.TAKEN:
+                await self.release(name, owner)  # if it was ours, of a try in vain
+                continue
+            if claim.held is Held.THERE:
+                return Kept(name, claim.size)
+            arrival = Arrival(claims, names[at:], owner)
+            try:
+                resume = partial(arrival.resume, name, overwrite=claim.held is Held.OLDER)
+                await finished(in_file_thread(resume))
+                await artifact._land(arrival)  # noqa: SLF001 - see above
+            except InvalidRequest as error:
+                if (await self.claim(name, owner)).held is Held.TAKEN:
+                    await self.release(name, owner)
+                    continue
+                # It is being written by another worker, or the disk is full: later it may go.
+                raise DownloadFailed(str(error)) from None
+            except Begun:
+                raise DownloadFailed(f"the result of job {owner.job} is being stored elsewhere") from None
+            finally:
+                if not arrival.finished:
+                    await finished(in_file_thread(arrival.close))
+            return Kept(arrival.name, arrival.have)
+        raise DownloadFailed(f"every name for the result is taken, the last was {names[-1]}")
 
     async def claim(self, name: str, owner: Owner) -> Claim:
         """See :class:`Place`. A name whose folder leads out of ours through a link is taken."""
         claim: Claim = await _guarded(lambda: self._claims().claim(name, owner))
         return claim
-
-    async def save(self, artifact: Any, name: str, *, overwrite: bool) -> Downloaded:
-        """See :class:`Place`."""
-        root = (await _guarded(self._claims)).root
-        saved: Downloaded = await artifact.save(root / name, overwrite=overwrite)
-        return saved
 
     async def write(self, name: str, data: bytes) -> None:
         """See :class:`Place`."""

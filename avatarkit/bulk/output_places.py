@@ -17,8 +17,6 @@ import attrs
 import orjson
 
 from avatarkit.bulk.naming import folded
-from avatarkit.errors import DownloadFailed, InvalidRequest
-from avatarkit.transport.download import Downloaded
 
 NOTES = ".avatarkit"
 """The folder of claims. No result is ever named so, for names do not begin with a dot."""
@@ -86,10 +84,6 @@ class Place(Protocol):
         """Try to have *name*. Raises DownloadFailed when the place does not work now."""
         ...
 
-    async def save(self, artifact: Any, name: str, *, overwrite: bool) -> Downloaded:
-        """Write *artifact* to *name*, whole or not at all; raises as its ``save`` does."""
-        ...
-
     async def write(self, name: str, data: bytes) -> None:
         """Write a small file, whole or not at all, over an older one."""
         ...
@@ -113,28 +107,6 @@ class Place(Protocol):
     async def aclose(self) -> None:
         """Let go of what is open."""
         ...
-
-
-async def put_by_claims(place: Place, artifact: Any, names: Sequence[str], owner: Owner) -> Kept:
-    """See :meth:`Place.put`: each name is claimed before anything is fetched, and what lies there is looked at."""
-    for name in names:
-        claim = await place.claim(name, owner)
-        if claim.held is Held.TAKEN:
-            continue
-        if claim.held is Held.THERE:
-            return Kept(name, claim.size)
-        try:
-            saved = await place.save(artifact, name, overwrite=claim.held is Held.OLDER)
-        except InvalidRequest as error:
-            claim = await place.claim(name, owner)
-            if claim.held is Held.FREE:
-                # It is being written by another worker, or the disk is full: later it may go.
-                raise DownloadFailed(str(error)) from None
-            if claim.held is not Held.TAKEN:
-                await place.release(name, owner)
-            continue
-        return Kept(name, saved.size, saved.sha256)
-    raise DownloadFailed(f"every name for the result is taken, the last was {names[-1]}")
 
 
 def _hash(text: str) -> str:
@@ -177,12 +149,15 @@ class Note:
             return cls()
 
 
-def judged(note: Note, owner: Owner, *, younger: bool | None, size: int) -> Claim:
-    """What an older claim means; *younger* whether the file is not older than it, None when there is none."""
+def judged(note: Note, owner: Owner, *, younger: bool | None, size: int, sized: bool = False) -> Claim:
+    """What an older claim means; *younger* whether the file is not older than it, None when there is none.
+
+    *sized*: whether a claim always says how large the file is, once that is there.
+    """
     if note.owner.job != owner.job or younger is False:
         return Claim(Held.TAKEN)
     if younger is None:
         return Claim(Held.FREE)
-    if note.size is not None and note.size != size:
+    if (sized or note.size is not None) and note.size != size:
         return Claim(Held.TAKEN)  # somebody else's, who was quicker than the claimant
     return Claim(Held.THERE if note.owner.task == owner.task else Held.OLDER, size)

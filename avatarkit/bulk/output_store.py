@@ -16,9 +16,8 @@ from avatarkit.bulk.output_places import (
     Owner,
     judged,
     note_of,
-    put_by_claims,
 )
-from avatarkit.errors import AvatarKitError, DownloadFailed, UploadFailed
+from avatarkit.errors import AvatarKitError, DownloadFailed, InvalidRequest, UploadFailed
 from avatarkit.transport.download import Downloaded
 from avatarkit.transport.store_urls import parse_location
 from avatarkit.transport.stores import Bucket, translated
@@ -51,16 +50,31 @@ class StoreFolder:
         self._bucket = Bucket(store if where is None else where)
 
     async def put(self, artifact: Any, names: Sequence[str], owner: Owner) -> Kept:
-        """See :class:`Place`."""
-        return await put_by_claims(self, artifact, names, owner)
+        """See :class:`Place`. Each name is claimed before anything is fetched, and what lies there is looked at."""
+        for name in names:
+            claim = await self.claim(name, owner)
+            if claim.held is Held.TAKEN:
+                continue
+            if claim.held is Held.THERE:
+                return Kept(name, claim.size)
+            try:
+                saved = await self._save(artifact, name, overwrite=claim.held is Held.OLDER)
+            except InvalidRequest as error:
+                claim = await self.claim(name, owner)
+                if claim.held is Held.FREE:
+                    raise DownloadFailed(str(error)) from None  # later it may go
+                if claim.held is not Held.TAKEN:
+                    await self.release(name, owner)
+                continue
+            return Kept(name, saved.size, saved.sha256)
+        raise DownloadFailed(f"every name for the result is taken, the last was {names[-1]}")
 
     async def claim(self, name: str, owner: Owner) -> Claim:
         """See :class:`Place`."""
         claim: Claim = await self._guarded(lambda: self._claim(name, owner))
         return claim
 
-    async def save(self, artifact: Any, name: str, *, overwrite: bool) -> Downloaded:
-        """See :class:`Place`."""
+    async def _save(self, artifact: Any, name: str, *, overwrite: bool) -> Downloaded:
         path = f"{self._base}{name}{self._query}"
         saved: Downloaded = await artifact.save(path, store=self._given, overwrite=overwrite)
         return saved

@@ -276,7 +276,7 @@ class BulkRun:
         await self.feed()
         async for outcome in self._ended(earlier=True):
             yield outcome
-        sink = self._sink if self._sink is not None else Output.of(self.run.settings)
+        sink = self._sink if self._sink is not None else Output.of(self.run)
         await sink.check()
         self._dearest = await self.ledger.dearest(self.run.id)
         driver = self._driver = self._make_driver(self.ledger, self.run, sink)

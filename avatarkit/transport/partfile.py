@@ -55,7 +55,7 @@ class PartFile:
 
     """
 
-    def __init__(self, target: Path, *, overwrite: bool, digest: bool) -> None:
+    def __init__(self, target: Path, *, overwrite: bool, digest: bool, part: Path | None = None) -> None:
         self.target = target
         self.have = 0
         self.finished = False
@@ -63,17 +63,27 @@ class PartFile:
         self.identity = Identity()
         self._overwrite = overwrite
         self._hash = hashlib.sha256() if digest else None
-        self.path, self._note = _beside(target)
+        self.path, self._note = (
+            _beside(target) if part is None else (part, part.with_name(f"{part.name}.json"))
+        )
         self._noted = True  # whether there may be a note
         self._empty = False  # whether nothing is in the file for certain, and we stand at its beginning
         self._fd = -1
         self._lock = threading.Lock()
 
     @classmethod
-    def acquire(cls, target: Path, *, overwrite: bool, digest: bool = True, inside: str = "") -> PartFile:
+    def acquire(
+        cls,
+        target: Path,
+        *,
+        overwrite: bool,
+        digest: bool = True,
+        inside: str = "",
+        part: Path | None = None,
+    ) -> PartFile:
         """Check the target, make its folders, lock the part file and read how far it is.
 
-        *inside*: the file's name, should the target be a folder.
+        *inside*: the file's name, should the target be a folder. *part*: the part file, when not beside the target.
 
         Raises InvalidRequest when the target cannot be written, exists, or is being downloaded already.
         """
@@ -82,18 +92,18 @@ class PartFile:
             if _is_taken(target, overwrite=overwrite, folder=bool(inside)):
                 target = target / inside
                 _is_taken(target, overwrite=overwrite)
-            part = cls(target, overwrite=overwrite, digest=digest)
+            made = cls(target, overwrite=overwrite, digest=digest, part=part)
             try:
-                part._open_locked()
+                made._open_locked()
             except FileNotFoundError:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                part._open_locked()
+                made._open_locked()
         except (OSError, ValueError) as error:
             if isinstance(error, InvalidRequest):
                 raise
             reason = getattr(error, "strerror", None) or str(error)
             raise InvalidRequest(f"{target}: cannot be written ({reason})") from error
-        return part
+        return made
 
     def write(self, pieces: list[bytes]) -> None:
         """Append *pieces*; raises DownloadFailed when the disk refuses."""
@@ -261,21 +271,12 @@ class PartFile:
             raise DownloadFailed(f"{self.target.name}: cannot be written ({reason})") from error
 
 
-def has_part(target: Path) -> bool:
-    """Whether a part file lies beside *target* that is another file. Blocks; raises nothing."""
-    path, _ = _beside(target)
-    try:
-        return not os.path.samestat(path.lstat(), target.lstat())
-    except OSError:
-        return False
-
-
-def drop_twin(target: Path) -> None:
-    """Remove the part file beside the whole file *target* if both are one: its process was killed while it renamed.
+def drop_twin(target: Path, part: Path | None = None) -> None:
+    """Remove the part file of the whole file *target* if both are one: its process was killed while it renamed.
 
     Blocks. Does nothing where the part file is another download's, and raises nothing.
     """
-    path, note = _beside(target)
+    path, note = _beside(target) if part is None else (part, part.with_name(f"{part.name}.json"))
     with contextlib.suppress(OSError):
         if os.path.samestat(path.lstat(), target.lstat()):
             note.unlink(missing_ok=True)

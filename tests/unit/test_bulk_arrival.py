@@ -51,7 +51,7 @@ class Video:
     def __init__(self, data: bytes, before: Callable[[], None] = lambda: None) -> None:
         self._data = data
         self._before = before
-        self.landings = self.saves = 0
+        self.landings = 0
 
     async def _land(self, landing: Landing) -> None:
         self.landings += 1
@@ -68,21 +68,6 @@ class Video:
                     landing.close()
 
         await in_thread(land)
-
-    async def save(self, path: Path, *, overwrite: bool) -> Any:
-        self.saves += 1
-        part = PartFile.acquire(path, overwrite=overwrite, digest=False)
-        try:
-            part.begin(Identity())
-            part.write([self._data])
-            part.finish()
-        finally:
-            part.close()
-        return part_facts(part)
-
-
-def part_facts(part: PartFile) -> Any:
-    return Kept(str(part.target), part.have)
 
 
 @pytest.mark.parametrize("size", [1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])
@@ -145,15 +130,97 @@ def test_a_file_that_appears_while_a_large_one_is_fetched(tmp_path: Path) -> Non
     assert [note.name for note in (tmp_path / NOTES).iterdir()] == [Path(note_of("video.mp4")).name]
 
 
-def test_a_part_file_of_another_download(tmp_path: Path) -> None:
-    """Somebody downloads to that name right now, without a claim: theirs is not touched."""
-    theirs = PartFile.acquire(tmp_path / "a.mp4", overwrite=False, digest=False)
-    with pytest.raises(Begun):
-        landed(arrival(tmp_path), bytes(PIECE))
-    theirs.write([b"theirs"])
-    theirs.finish()
-    assert files(tmp_path) == {"a.mp4": b"theirs"}
-    assert list((tmp_path / NOTES).iterdir()) == []
+@pytest.mark.asyncio
+@pytest.mark.parametrize("size", [3, 2 * PIECE])
+@pytest.mark.parametrize("careful", [False, True])
+async def test_users_files_that_are_called_like_parts(tmp_path: Path, size: int, careful: bool) -> None:
+    """Neither they nor folders of such a name are touched, or in the way."""
+    (tmp_path / "a.mp4.part").write_bytes(b"my notes")
+    (tmp_path / "a.mp4.part.json").mkdir()
+    folder = Folder(tmp_path)
+    if careful:
+        await folder.claim("a.mp4", OURS)
+        folder = Folder(tmp_path)
+    assert await folder.put(Video(bytes(size)), NAMES, OURS) == Kept("a.mp4", size)
+    assert (tmp_path / "a.mp4.part").read_bytes() == b"my notes"
+    assert (tmp_path / "a.mp4.part.json").is_dir()
+    await folder.release("a.mp4", OURS)
+    await folder.aclose()
+    assert not (tmp_path / NOTES).exists()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("size", [3, 2 * PIECE])
+async def test_a_foreign_file_after_tries_that_failed_is_not_the_result(tmp_path: Path, size: int) -> None:
+    """The link was dead, twice, then a file of that name appears: it is not taken for what was paid for."""
+    folder = Folder(tmp_path)
+    for _ in range(2):
+        with pytest.raises(LinkExpired):
+            await folder.put(Video(b"", expired), NAMES, OURS)
+    (tmp_path / "a.mp4").write_bytes(bytes(size))
+    assert await folder.put(Video(bytes(size)), NAMES, OURS) == Kept("a-1.mp4", size)
+    assert [note.name for note in (tmp_path / NOTES).iterdir()] == [Path(note_of("a-1.mp4")).name]
+
+
+@pytest.mark.asyncio
+async def test_a_large_one_that_was_cut_is_gone_on_with(tmp_path: Path) -> None:
+    """Its first bytes are kept, in the folder of claims, for a later process; another attempt writes only the rest."""
+
+    class Cut(Exception):
+        pass
+
+    class Half(Video):
+        async def _land(self, landing: Landing) -> None:
+            def land() -> None:
+                try:
+                    landing.begin(Identity('"one"', 3 * PIECE))
+                    landing.write([b"a" * PIECE])
+                    landing.write([b"b" * PIECE])
+                    raise Cut
+                finally:
+                    landing.close()
+
+            await in_thread(land)
+
+    class Rest(Video):
+        async def _land(self, landing: Landing) -> None:
+            assert (landing.have, landing.identity) == (2 * PIECE, Identity('"one"', 3 * PIECE))
+            await in_thread(landing.write, [b"c" * PIECE])
+            await in_thread(landing.finish)
+
+    with pytest.raises(Cut):
+        await Folder(tmp_path).put(Half(b""), NAMES, OURS)
+    folder = Folder(tmp_path)
+    assert await folder.put(Rest(b""), NAMES, OURS) == Kept("a.mp4", 3 * PIECE)
+    assert files(tmp_path) == {"a.mp4": b"a" * PIECE + b"b" * PIECE + b"c" * PIECE}
+    assert await Folder(tmp_path).put(Video(b"never"), NAMES, OURS) == Kept("a.mp4", 3 * PIECE)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("size", [3, 2 * PIECE])
+async def test_a_name_in_another_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """A folder of the name is mounted from elsewhere, where nothing can be renamed to: the next name does."""
+    link, replace = os.link, Path.replace
+
+    def crosses(target: Any) -> None:
+        if "elsewhere" in str(target):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def linked(source: Any, target: Any, **more: Any) -> None:
+        crosses(target)
+        link(source, target, **more)
+
+    def replaced(path: Path, target: Any) -> Path:
+        crosses(target)
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "link", linked)
+    monkeypatch.setattr(Path, "replace", replaced)
+    found = landed(arrival(tmp_path, names=["elsewhere/a.mp4", "video.mp4"]), bytes(size))
+    assert found.name == "video.mp4"
+    assert (tmp_path / "video.mp4").stat().st_size == size
 
 
 @given(st.lists(st.integers(1, 700_000), min_size=1, max_size=8), st.data())
@@ -211,10 +278,10 @@ async def test_what_was_tried_before_is_looked_at_first(tmp_path: Path, size: in
         await folder.put(Video(bytes(size), expired), NAMES, OURS)
     first = Video(bytes(size))
     assert (await folder.put(first, NAMES, OURS)).name == "a.mp4"
-    assert (first.landings, first.saves) == (0, 1)
+    assert first.landings == 1
     again = Video(bytes(size))
     assert await folder.put(again, NAMES, OURS) == Kept("a.mp4", size)
-    assert (again.landings, again.saves) == (0, 0)
+    assert again.landings == 0
     await folder.release("a.mp4", OURS)
     await folder.aclose()
     assert files(tmp_path) == {"a.mp4": bytes(size)}
@@ -268,16 +335,6 @@ async def test_a_foreign_file_after_a_full_disk_is_not_the_result(
         assert kept == Kept("a-1.mp4", size)
     await folder.remove("a.mp4", OURS)
     assert (tmp_path / "a.mp4").read_bytes() == b"theirs"
-
-
-def test_a_foreign_file_beside_the_part_of_a_large_one(tmp_path: Path) -> None:
-    """While the part file is there the result was never named: what has its name is somebody else's."""
-    FolderClaims(tmp_path, sidecar=False).claim("a.mp4", OURS)
-    part = PartFile.acquire(tmp_path / "a.mp4", overwrite=False, digest=False)
-    part.write([b"some"])
-    part.close()
-    (tmp_path / "a.mp4").write_bytes(b"theirs")
-    assert FolderClaims(tmp_path, sidecar=False).claim("a.mp4", OURS).held is Held.TAKEN
 
 
 def test_names_that_no_folder_has(tmp_path: Path) -> None:
@@ -338,10 +395,12 @@ async def test_another_worker_that_began_meanwhile(tmp_path: Path, size: int) ->
 
     def begins() -> None:
         FolderClaims(tmp_path, sidecar=False).claim("a.mp4", OURS)
-        busy.append(PartFile.acquire(tmp_path / "a.mp4", overwrite=False, digest=False))
+        part = FolderClaims(tmp_path, sidecar=False).part_of("a.mp4")
+        busy.append(PartFile.acquire(tmp_path / "a.mp4", overwrite=False, digest=False, part=part))
 
     with pytest.raises(DownloadFailed, match="being downloaded"):
         await mine.put(Video(bytes(size), begins), NAMES, OURS)
+    FolderClaims(tmp_path, sidecar=False).say_size("a.mp4", OURS, size)
     busy[0].write([bytes(size)])
     busy[0].finish()
     for folder in (mine, theirs):
@@ -355,7 +414,7 @@ async def test_killed_between_claim_and_name(tmp_path: Path) -> None:
     FolderClaims(tmp_path, sidecar=False).claim("a.mp4", OURS)
     video = Video(b"film")
     assert await Folder(tmp_path).put(video, NAMES, OURS) == Kept("a.mp4", 4)
-    assert (video.landings, video.saves) == (0, 1)
+    assert video.landings == 1
     assert files(tmp_path) == {"a.mp4": b"film"}
 
 
@@ -365,5 +424,5 @@ async def test_what_others_left_delays_nobody(tmp_path: Path) -> None:
     FolderClaims(tmp_path, sidecar=False).claim("b.mp4", OTHER)
     video = Video(b"film")
     assert (await Folder(tmp_path).put(video, NAMES, OURS)).name == "a.mp4"
-    assert (video.landings, video.saves) == (1, 0)
+    assert video.landings == 1
     assert FolderClaims(tmp_path, sidecar=False).claim("b.mp4", OTHER).held is Held.FREE

@@ -21,7 +21,7 @@ from avatarkit.bulk.output import Output, unsigned
 from avatarkit.bulk.output_folder import Folder
 from avatarkit.bulk.output_places import NOTES, Held, Owner, note_of
 from avatarkit.bulk.output_store import StoreFolder
-from avatarkit.bulk.records import Job, JobState, RunSettings
+from avatarkit.bulk.records import Job, JobState, Run, RunSettings
 from avatarkit.bulk.specs import Row, spec_of
 from avatarkit.errors import DownloadFailed, InvalidRequest
 from avatarkit.request import VideoRequest
@@ -29,6 +29,8 @@ from avatarkit.testing import VirtualClock, run_virtual
 from avatarkit.transport.download import Downloaded, Landing
 from avatarkit.transport.partfile import Identity
 from avatarkit.transport.threads import in_thread
+
+RUN = "r\0000.0"  # as claims of the run "r" call it, where it is not known when it was begun
 
 
 class Film:
@@ -172,7 +174,7 @@ async def test_a_file_older_than_the_claim_is_not_the_job_s(tmp_path: Path) -> N
     """A file moved into the place of a claimed name keeps its age, and is not taken for the result."""
     output = Output(tmp_path)
     one, row = job()
-    assert (await output._place.claim("k1.mp4", Owner.of("r", "k1", "t1"))).held is Held.FREE
+    assert (await output._place.claim("k1.mp4", Owner.of(RUN, "k1", "t1"))).held is Held.FREE
     (tmp_path / "k1.mp4").write_bytes(b"mine")
     os.utime(tmp_path / "k1.mp4", (1, 1))
     facts = await output.put(Film(), one, row)
@@ -221,6 +223,23 @@ async def test_another_run_s_files_are_foreign(tmp_path: Path) -> None:
     found = files(tmp_path)
     assert found.pop("k1.mp4") == b"r"
     assert list(found.values()) == [b"s"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("settle", [True, False])
+async def test_two_runs_of_one_name_share_no_file(tmp_path: Path, settle: bool) -> None:
+    """Most runs have the same name, and keys are often the same too: two journals, one folder, all files there."""
+    settings = RunSettings(provider="hifly", account="x", out=str(tmp_path))
+    outputs = [Output.of(Run(id="r", settings=settings, created=float(born))) for born in (1, 2, 3)]
+    named = []
+    for number, output in enumerate(outputs):
+        one, row = job()
+        facts = await output.put(Film(b"%d" % number), one, row)
+        named.append(facts["file"])
+        if settle:
+            await output.settled(one, facts)
+    assert files(tmp_path) == {name: b"%d" % number for number, name in enumerate(named)}
+    assert len(set(named)) == 3
 
 
 @pytest.mark.asyncio
@@ -292,7 +311,7 @@ async def test_a_file_that_is_being_written_by_another_worker(tmp_path: Path) ->
     def busy() -> None:
         raise InvalidRequest("k1.mp4: is being downloaded already")
 
-    await Folder(tmp_path).claim("k1.mp4", Owner.of("r", "k1", "t1"))
+    await Folder(tmp_path).claim("k1.mp4", Owner.of(RUN, "k1", "t1"))
     with pytest.raises(DownloadFailed, match="already"):
         await Output(tmp_path).put(Film(before=busy), *job())
     assert (await Output(tmp_path).put(Film(), *job()))["file"] == "k1.mp4"
@@ -355,7 +374,7 @@ def test_an_output_of_settings(tmp_path: Path) -> None:
     settings = RunSettings(
         provider="kling", account="x", out=str(tmp_path), name="{provider}-{key}", sidecar=True
     )
-    assert Output.of(settings).template.stem(job()[1]) == "kling-k1"
+    assert Output.of(Run(id="r", settings=settings)).template.stem(job()[1]) == "kling-k1"
 
 
 # -- object stores
@@ -491,16 +510,16 @@ async def test_a_claim_is_made_in_one_step(tmp_path: Path, monkeypatch: pytest.M
     def never(*_: Any, **__: Any) -> int:
         raise AssertionError("a claim takes two steps")
 
-    owner = Owner.of("r", "k1", "t1")
+    owner = Owner.of(RUN, "k1", "t1")
     (tmp_path / NOTES).mkdir()
     folder = Folder(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", never)
         assert (await folder.claim("k1.mp4", owner)).held is Held.FREE
         assert (await Folder(tmp_path).claim("k1.mp4", owner)).held is Held.FREE
-        assert (await folder.claim("k1.mp4", Owner.of("r", "k2", "t1"))).held is Held.TAKEN
+        assert (await folder.claim("k1.mp4", Owner.of(RUN, "k2", "t1"))).held is Held.TAKEN
         await folder.release("k1.mp4", owner)
-        assert (await folder.claim("k1.mp4", Owner.of("r", "k2", "t1"))).held is Held.FREE
+        assert (await folder.claim("k1.mp4", Owner.of(RUN, "k2", "t1"))).held is Held.FREE
 
 
 @pytest.mark.asyncio
@@ -539,8 +558,8 @@ async def test_a_claim_that_goes_while_it_is_read_was_somebody_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look at a claim and reading it its owner may drop it: the name is taken, nothing fails."""
-    owner = Owner.of("r", "k1", "t1")
-    await Folder(tmp_path).claim("k1.mp4", Owner.of("r", "k2", "t1"))
+    owner = Owner.of(RUN, "k1", "t1")
+    await Folder(tmp_path).claim("k1.mp4", Owner.of(RUN, "k2", "t1"))
     monkeypatch.setattr(output_claims, "_read", _gone)
     assert (await Folder(tmp_path).claim("k1.mp4", owner)).held is Held.TAKEN
 
@@ -563,5 +582,5 @@ async def test_the_folder_of_claims_may_vanish_at_any_time(
         return original(path, owner)
 
     monkeypatch.setattr(output_claims, "_create", tidied)
-    assert (await Folder(tmp_path).claim("k1.mp4", Owner.of("r", "k1", "t1"))).held is Held.FREE
+    assert (await Folder(tmp_path).claim("k1.mp4", Owner.of(RUN, "k1", "t1"))).held is Held.FREE
     assert left == [0]

@@ -248,7 +248,7 @@ def _stages(worker: FleetWorker) -> Stages:
         client=worker._client,
         ledger=worker._ledger,
         run=run,
-        sink=Files(Output.of(run.settings)),
+        sink=Files(Output.of(run)),
         planner=Planner(run.settings.provider),
         owner="one",
         turns=False,
