@@ -141,7 +141,9 @@ def _from_file(path: Path, columns: Columns, builder: Builder, reading: Reading)
 
 def open_manifest(path: Path) -> BufferedReader:
     """The file at *path*, which is read more than once. Raises OSError, and ConfigurationError for what has no end."""
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    # Also where it stands for a file just now: what is beside it, such as the journal, has to stay.
+    passes = str(path).startswith(("/dev/std", "/dev/fd/", "/proc/"))
+    if passes or (path.exists() and not (path.is_file() or path.is_dir())):
         raise ConfigurationError(
             f"{str(path)[:200]}: a device or a pipe found, a file allowed", hint="Write it to a file first."
         )

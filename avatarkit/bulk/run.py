@@ -149,6 +149,7 @@ class BulkRun:
         self._told: dict[str, JobState] = {}
         self._driver: LocalDriver | None = None
         self._stop = False
+        self._before: RunSettings | None = None
         self._dearest = 0.0
         self._at_work: AtWork | None = None
         self.ledger: Ledger | None = None
@@ -181,7 +182,7 @@ class BulkRun:
     async def _open(self, ledger: Ledger) -> None:
         options = self.options
         earlier = await ledger.get_run(options.run)
-        before = earlier.settings if earlier is not None else None
+        before = self._before = earlier.settings if earlier is not None else None
         settings = RunSettings(
             provider=self._client.spec.name,
             account=self._client.account_id,
@@ -277,7 +278,7 @@ class BulkRun:
         async for outcome in self._ended(earlier=True):
             yield outcome
         sink = self._sink if self._sink is not None else Output.of(self.run)
-        await sink.check()
+        await self._check(sink)
         self._dearest = await self.ledger.dearest(self.run.id)
         driver = self._driver = self._make_driver(self.ledger, self.run, sink)
         if self._stop:
@@ -295,6 +296,15 @@ class BulkRun:
         finally:
             driver.stop()
             await unbroken(self._finish(running, sink))
+
+    async def _check(self, sink: Sink) -> None:
+        """See whether results can be stored; what was said anew with a folder that does not do is not remembered."""
+        try:
+            await sink.check()
+        except AvatarKitError:
+            if self._before is not None and self.ledger is not None:
+                await self.ledger.open_run(self.options.run, self._before)
+            raise
 
     async def _finish(self, running: asyncio.Task[None], sink: Sink) -> None:
         """Let the driver end; nobody takes outcomes any more, so they must not stop it."""

@@ -24,8 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             error = {"type": "MissingExtra", "message": message, "hint": advice}
             sys.stdout.write(json.dumps({"error": error}) + "\n")
         return 1
-    from avatarkit.cli.app import run
-
+    try:
+        from avatarkit.cli.app import run
+    except KeyboardInterrupt:  # in the first moments, when nothing was begun
+        sys.stderr.write("avatarkit: stopped\n")
+        return 130
     return run(given)
 
 

@@ -41,6 +41,7 @@ from avatarkit.events import Event, SubmissionSettled
 Manifest = Annotated[
     Path, typer.Argument(metavar="MANIFEST", help="CSV, JSON lines or Parquet: one row, one video.")
 ]
+_MOST_NAMED = 20  # jobs that were not submitted
 _AGAIN = "Else as in the run that is gone on with."
 
 
@@ -177,6 +178,7 @@ class Going:
         earlier = wanted.earlier.settings.out if wanted.earlier is not None else ""
         self._places = Places(wanted.settings.out, earlier)
         self._apart = attrs.evolve(invocation, ledger=_Counted(invocation.ledger))
+        self._waiting = 0
 
     async def go(self) -> Exit:
         """The run, to its end or to the first Ctrl-C; gives the code to end with.
@@ -253,6 +255,8 @@ class Going:
         async with aclosing(bulk.outcomes()) as outcomes:
             async for outcome in outcomes:
                 self._told(outcome, live)
+        if not self._invocation.json and self._waiting > _MOST_NAMED:
+            live.say(f"… and {self._waiting - _MOST_NAMED:,} more that were not submitted")
 
     def _told(self, outcome: JobOutcome, live: Live) -> None:
         if outcome.ok:
@@ -260,7 +264,9 @@ class Going:
         if self._invocation.json:
             output.write_json(outcome_document(outcome), lines=True)
         elif not outcome.ok and not outcome.earlier:
-            live.say(outcome_line(outcome))
+            self._waiting += not outcome.state.over
+            if outcome.state.over or self._waiting <= _MOST_NAMED:
+                live.say(outcome_line(outcome))
 
     def _tell(self, told: dict[str, Any]) -> None:
         if self._invocation.json:

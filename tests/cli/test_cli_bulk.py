@@ -53,6 +53,32 @@ def test_a_run_makes_every_video(run: Run, box: Box, tmp_path: Path) -> None:
     assert (tmp_path / "jobs.csv.run.db").is_file()
 
 
+def test_a_folder_that_does_not_do_is_not_remembered(run: Run, box: Box, tmp_path: Path) -> None:
+    """Given by mistake when the run is gone on with, it is refused; the next start has the folder of before."""
+    path = manifest(box, tmp_path, 2)
+    run(*begin(path))
+    (tmp_path / "file").write_text("no folder")
+    ran = run("bulk", "run", str(path), "--out", str(tmp_path / "file" / "videos"))
+    assert ran.code == 2
+    assert "cannot be written" in ran.err
+    ran = run("bulk", "run", str(path))
+    assert ran.code == 0, ran.err
+    assert ran.out == f"2 of 2 videos are in {tmp_path / 'videos'}\n"
+
+
+def test_what_a_stopped_run_did_not_submit_is_summed_up(run: Run, box: Box, tmp_path: Path) -> None:
+    """Not a line for each of hundreds of rows; ``--json`` has them all."""
+    path = manifest(box, tmp_path, 90)
+    path.write_text(path.read_text().replace(box.stock("avatar"), "nobody"))
+    ran = run(*begin(path, "--max-failures", "5"))
+    waiting = sum(": new: " in line for line in ran.err.splitlines())
+    assert waiting == 20
+    assert "more that were not submitted" in ran.err
+    outcomes, _ = lines(run("bulk", "run", str(path), "--json", "--max-failures", "5"))
+    assert len(outcomes) == 90
+    assert {each["state"] for each in outcomes} == {"failed", "new"}
+
+
 def test_again_submits_nothing(run: Run, box: Box, tmp_path: Path) -> None:
     """A run that is over needs nothing but its manifest to be looked at again, and says that it goes on."""
     path = manifest(box, tmp_path, 2)

@@ -544,7 +544,7 @@ def test_what_has_no_end_is_no_manifest(tmp_path: Path) -> None:
     """A pipe would be waited for, a device read for ever: both are refused before a byte is read."""
     pipe = tmp_path / "jobs.csv"
     os.mkfifo(pipe)
-    for path in (pipe, Path("/dev/zero")):
+    for path in (pipe, Path("/dev/zero"), Path("/dev/stdin"), Path("/dev/fd/0")):
         for read in (lambda path=path: list(read_manifest(path)), lambda path=path: digest_of(path)):
             with pytest.raises(ConfigurationError, match="a device or a pipe found"):
                 read()
