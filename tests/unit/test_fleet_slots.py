@@ -155,7 +155,8 @@ def test_nobody_asks_while_the_account_is_full(tmp_path: Path) -> None:
             await asyncio.gather(*[(await at.worker()).work(asyncio.Event()) for _ in range(3)])
             assert (await at.ledger.counts("main")).jobs == {JobState.DONE: 60}
             assert calls["open_intent"] <= 60 * 1.2
-            assert calls["counts"] == 1
+            # Once by the test, and once by each worker that goes home, to see whether claims may go too.
+            assert calls["counts"] == 1 + 3
             assert at.bulk.box.seen.peak_running == 5
             assert loop.time() - began < 60 / 5 * 32.0 + 60.0
 
