@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from avatarkit.errors import LinkExpired
@@ -90,9 +89,9 @@ class AsyncArtifact:
         :class:`~avatarkit.transport.saving.Stored`. That needs the ``storage`` extra.
 
         Args:
-            path: the file to write, missing folders are made; an existing folder gets a file named after the task. Or a
-                URL, ``s3://bucket/key``, ``oss://``, ``gs://`` or ``az://``; one that ends in ``/`` gets an object
-                named after the task.
+            path: the file to write, missing folders are made; a folder, one that exists or a path that ends in ``/``,
+                gets a file named after the task. Or a URL, ``s3://bucket/key``, ``oss://``, ``gs://`` or ``az://``;
+                one that ends in ``/`` gets an object named after the task.
             store: a store object of obstore's; *path* then is the key in it.
             overwrite: whether an existing file may be replaced.
             progress: called with bytes done and bytes in all (or None).
@@ -114,7 +113,7 @@ class AsyncArtifact:
             return await download(
                 self._account.engine().sessions.files,
                 self.url,
-                Path(path),
+                path,
                 refresh=self._fresh_url,
                 clock=self._account.clock,
                 timeouts=self._account.timeouts,

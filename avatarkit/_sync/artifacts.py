@@ -70,9 +70,9 @@ class Artifact(Blocking):
         :class:`~avatarkit.transport.saving.Stored`. That needs the ``storage`` extra.
 
         Args:
-            path: the file to write, missing folders are made; an existing folder gets a file named after the task. Or a
-                URL, ``s3://bucket/key``, ``oss://``, ``gs://`` or ``az://``; one that ends in ``/`` gets an object
-                named after the task.
+            path: the file to write, missing folders are made; a folder, one that exists or a path that ends in ``/``,
+                gets a file named after the task. Or a URL, ``s3://bucket/key``, ``oss://``, ``gs://`` or ``az://``;
+                one that ends in ``/`` gets an object named after the task.
             store: a store object of obstore's; *path* then is the key in it.
             overwrite: whether an existing file may be replaced.
             progress: called with bytes done and bytes in all (or None).

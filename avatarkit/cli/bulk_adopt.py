@@ -69,7 +69,7 @@ def adopt(
     if invocation.json:
         output.write_json({"key": key, "state": JobState.RUNNING.value, "token": token})
     else:
-        output.line(f"{key} is running, token {token}")
+        output.line(f"{key}: this task is its own now, token {token}")
         output.note(invocation, f"to go on: {command_line(journal, each)}")
 
 

@@ -24,6 +24,7 @@ _PRIOR_SPREADS = 3.0  # how many observations the table's spread is worth
 _SIGMA_STEP = math.log(1.1)
 _SIGMAS = (0.05, 2.5)
 _STRAY_SHAPE = 1.5
+_MOST = 1e12  # no count and no sum that was learned gets there: what is larger comes from a broken file
 _TINY, _HUGE = 1e-3, 1e7
 
 
@@ -209,7 +210,7 @@ class Durations:
                 for name in ("all", "sized")
             ]
             count, strays = float(state["count"]), float(state["strays"])
-        except (KeyError, TypeError, ValueError):
+        except (ArithmeticError, KeyError, TypeError, ValueError):
             return new
         if _sane(count, strays, *sums):
             new._count, new._strays = int(count), strays
@@ -290,6 +291,6 @@ def _impute(low: float, high: float, center: float, sigma: float) -> tuple[float
 
 def _sane(count: float, strays: float, *sums: _Moments) -> bool:
     numbers = [count, strays, *(value for part in sums for value in attrs.astuple(part))]
-    if not all(math.isfinite(value) for value in numbers):
+    if not all(abs(value) <= _MOST for value in numbers):
         return False
     return min(count, strays, *(min(part.n, part.xx, part.yy) for part in sums)) >= 0.0

@@ -81,7 +81,7 @@ async def download(
 ) -> Downloaded:
     """Fetch *url* into the file *target*, which is complete or not there at all. Missing folders are made.
 
-    Should *target* be a folder, the file *inside* it is meant.
+    Should *target* be a folder, or end like one, the file *inside* it is meant.
 
     The bytes go to ``<target>.part`` first. A transfer that is cut goes on where it stopped, also in a later
     call and after a crash, if the server says that it is the same object (ETag or Last-Modified, and length);
@@ -108,9 +108,7 @@ async def download(
         media=media,
         proxy_for=proxy_for,
     )
-    part = await acquire(
-        Path(target) if inside else checked(target), overwrite=overwrite, digest=digest, inside=inside
-    )
+    part = await acquire(checked(target, inside), overwrite=overwrite, digest=digest, inside=inside)
     await land(how, url, part, progress=progress, emit=emit)
     return Downloaded(path=part.target, size=part.have, sha256=part.sha256, seconds=clock.monotonic() - begun)
 
@@ -206,11 +204,14 @@ class _Memory:
         self.have += sum(map(len, pieces))
 
 
-def checked(target: str | os.PathLike[str]) -> Path:
+def checked(target: str | os.PathLike[str], inside: str = "") -> Path:
+    """The file that is meant by *target*; of a folder it is the one called *inside*, if folders are allowed at all."""
     text = os.fspath(target)
     if not isinstance(text, str) or not text:
         raise InvalidRequest("the target must be a path as text")
     if text.endswith(("/", os.sep)) or not Path(text).name:
+        if inside:
+            return Path(text, inside)
         raise InvalidRequest(f"{text}: is a directory, a file name is needed")
     return Path(text)
 

@@ -111,6 +111,17 @@ def test_a_folder_gets_a_file_named_after_the_task(house: House) -> None:
     assert done.path.suffix in (".mp4", ".mp3", ".wav")
 
 
+def test_a_path_that_ends_like_a_folder_is_one(house: House) -> None:
+    """``new/`` is made, and gets the file that it would get if it had been there; no path at all is a mistake."""
+    film = _film(house)
+    with pytest.raises(InvalidRequest, match="must be a path"):
+        film.save("")
+    done = film.save(f"{house.folder}/new/")
+    assert done.path.parent == house.folder / "new"
+    assert done.path.name == film.save(house.folder).path.name
+    assert [path.name for path in house.folder.joinpath("new").iterdir()] == [done.path.name]
+
+
 def test_the_current_folder_is_a_folder_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """``"."`` means what it means everywhere."""
     monkeypatch.chdir(house.folder)

@@ -209,12 +209,13 @@ def test_what_is_known_without_sizes_follows_every_observation() -> None:
     assert next_delay(asked, 30.0) == next_delay(silent, 30.0)
 
 
-@pytest.mark.parametrize("spoil", ["gone", "nan", "negative", "text"])
+@pytest.mark.parametrize("spoil", ["gone", "nan", "negative", "text", "huge", "digits"])
 def test_a_spoilt_dict_means_nothing_was_learned(spoil: str) -> None:
     """A state from another version or a broken file falls back on the table."""
     state: dict[str, object] = dict(learned(120.0, 0.3).to_dict())
     if spoil == "gone":
         del state["all.yy"]
     else:
-        state["all.n"] = {"nan": math.nan, "negative": -1.0, "text": "many"}[spoil]
+        values = {"nan": math.nan, "negative": -1.0, "text": "many", "huge": 1e200, "digits": 10**400}
+        state["all.n"] = state["all.y"] = values[spoil]
     assert Durations.from_dict(state) == Durations(90.0, 300.0)  # type: ignore[arg-type]
