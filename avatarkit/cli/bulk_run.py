@@ -108,6 +108,7 @@ def bulk_run(
     if (
         dry_run
         or earlier is None
+        or wanted.settings.name != earlier.settings.name  # it may name a column that is not there
         or not run(invocation, bulk_check.is_known(invocation, place, manifest, earlier, encoding))
     ):
         found = run(invocation, lambda: _checked(wanted))

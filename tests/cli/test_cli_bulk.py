@@ -90,6 +90,18 @@ def test_again_submits_nothing(run: Run, box: Box, tmp_path: Path) -> None:
     assert len(box.sandbox.tasks()) == 2
 
 
+def test_another_name_is_checked_against_the_columns(run: Run, box: Box, tmp_path: Path) -> None:
+    """Also when the rows are known and done: a template with a column that is not there is refused, and forgotten."""
+    path = manifest(box, tmp_path, 2)
+    run(*begin(path))
+    ran = run("bulk", "run", str(path), "--name", "{nope}")
+    assert ran.code == 2
+    assert "nope" in ran.err
+    assert run("bulk", "run", str(path)).code == 0
+    assert run("bulk", "run", str(path), "--name", "{key}-b").code == 0
+    assert sorted(each.name for each in (tmp_path / "videos").iterdir()) == ["k0.mp4", "k1.mp4"]
+
+
 def western(box: Box, folder: Path, count: int) -> Path:
     """A CSV in Windows-1251, which nobody can tell from other Western encodings."""
     path = manifest(box, folder, count, text="Доброе утро {}")
