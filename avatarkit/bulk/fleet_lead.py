@@ -24,9 +24,9 @@ from avatarkit.bulk.doubts import Doubts
 from avatarkit.bulk.feeding import is_being_fed
 from avatarkit.bulk.fleet import Engine, FleetOptions, Stage
 from avatarkit.bulk.fleet_slots import Slots
-from avatarkit.bulk.records import Job, JobState, Look
+from avatarkit.bulk.records import Job, JobState
 from avatarkit.bulk.stages import Stages
-from avatarkit.bulk.watch import Watcher
+from avatarkit.bulk.watch import Seen, Watcher
 from avatarkit.errors import AvatarKitError
 from avatarkit.task import AsyncTask
 
@@ -208,10 +208,14 @@ class Leader:
         for job in jobs if watcher is self._watcher else ():
             watcher.add(job)
 
-    async def _told(self, looks: Sequence[tuple[Job, AsyncTask[Any], Look]]) -> None:
+    async def _told(self, looks: Sequence[Seen]) -> None:
         self._slots.freed(len(looks))
         if self._collect is not None and self.leads:
-            self._ended.update((job.key, task) for job, task, look in looks if look.state is JobState.READY)
+            self._ended.update(
+                (job.key, task)
+                for job, task, look in looks
+                if task is not None and look.state is JobState.READY
+            )
             for key in list(self._ended)[:-_SOME]:
                 del self._ended[key]
         self._wake()

@@ -21,11 +21,10 @@ from typing import Any
 import attrs
 
 from avatarkit.bulk.doubts import Doubts
-from avatarkit.bulk.gate import error_facts
-from avatarkit.bulk.records import Job, JobState, Look, RunState
+from avatarkit.bulk.records import Job, JobState, RunState
 from avatarkit.bulk.stages import Done, Result, Stages
-from avatarkit.bulk.watch import Watcher
-from avatarkit.errors import AuthenticationError, AvatarKitError, ClientClosed, InvalidHandle
+from avatarkit.bulk.watch import Seen, Watcher
+from avatarkit.errors import AuthenticationError, AvatarKitError, ClientClosed
 from avatarkit.task import AsyncTask
 
 _logger = logging.getLogger("avatarkit")
@@ -156,15 +155,7 @@ class LocalDriver:
         while jobs := await self._ledger.select(self._run, (JobState.RUNNING,), after=after):
             after = jobs[-1].seq
             for job in jobs:
-                await self._watch(job)
-
-    async def _watch(self, job: Job, task: AsyncTask[Any] | None = None) -> None:
-        try:
-            self._watcher.add(job, task)
-        except InvalidHandle as error:
-            # It cannot be looked at, so nothing would ever end it; the ledger keeps its token.
-            await self._ledger.fail(self._run, job.key, job.attempt, error=error_facts(error))
-            await self._look_up(job.key)
+                self._watcher.add(job)
 
     async def _pause(self) -> None:
         seconds = _IDLE
@@ -299,7 +290,7 @@ class LocalDriver:
             self._submitting -= 1
             probing, self._probing = self._probing, False
         if result.running is not None:
-            await self._watch(result.running, result.task)
+            self._watcher.add(result.running, result.task)
             if probing:  # it was only tried, and it went well: there is more room than was thought
                 self._probe, self._free = 0.0, max(2, self._free or 0)
         elif result.done is Done.WAIT:
@@ -333,7 +324,7 @@ class LocalDriver:
         self._collected.append((job.key, job.attempt))
         await self._tell_over(result.over)
 
-    async def _told(self, looks: Sequence[tuple[Job, AsyncTask[Any], Look]]) -> None:
+    async def _told(self, looks: Sequence[Seen]) -> None:
         """The ledger knows what these looks showed."""
         if self._free is not None:
             self._free += len(looks)
@@ -379,7 +370,7 @@ class LocalDriver:
         if now is None:
             return
         if now.state is JobState.RUNNING:
-            await self._watch(now)
+            self._watcher.add(now)
         elif now.state.over:
             await self._tell_over(now)
         self._wake.set()

@@ -31,8 +31,12 @@ _FINAL = frozenset(state.value for state in JobState if state.final)
 _COST = """charged = charged + :spent, told = CASE WHEN :is_told = 1 THEN :cost ELSE told END,
         cost = CASE WHEN :is_told = 1 THEN coalesce(cost, 0) - told + :cost ELSE cost END"""
 
+# A job that was adopted anew meanwhile is in the state and the attempt of before; what is set aside tells it apart.
+_AS_READ = "state = :state AND reserved = :aside AND charged = :charged"
+
+
 _FAIL = f"""UPDATE jobs SET state = 'failed', error = :error, finished_at = {{now}}, reserved = 0, {_COST}
-    WHERE seq = :seq AND attempt = :attempt AND state = :state RETURNING 1"""
+    WHERE seq = :seq AND attempt = :attempt AND {_AS_READ} RETURNING 1"""
 
 
 def fail(
@@ -48,8 +52,8 @@ def fail(
     bill = Bill(failures=1, spent=spent)
     bill.give_back(job)
     yield from bill.pay(run)
-    params = {"seq": job.seq, "attempt": attempt, "state": job.state, "error": to_text(error)}
-    changed((yield _FAIL, {**params, **_costs(spent, told)}))
+    params = {"seq": job.seq, "attempt": attempt, "error": to_text(error)}
+    changed((yield _FAIL, {**params, **_as_read(job), **_costs(spent, told)}))
     if job.part:
         yield from parts_lost([(job.seq, key)])
     return True
@@ -57,7 +61,7 @@ def fail(
 
 _FINISH = f"""UPDATE jobs SET state = 'done', result = :result, error = '{{}}', finished_at = {{now}},
         ended_at = coalesce(ended_at, {{now}}), reserved = 0, {_COST}
-    WHERE seq = :seq AND attempt = :attempt AND state = :state RETURNING 1"""
+    WHERE seq = :seq AND attempt = :attempt AND {_AS_READ} RETURNING 1"""
 
 
 # What nearly all jobs do: what they cost was told when their task ended, nothing waits for them, no failure is to be
@@ -92,11 +96,15 @@ def finish(
     bill = Bill(spent=spent, well=job.slots, reset=True)
     bill.give_back(job)
     yield from bill.pay(run)
-    params = {"seq": job.seq, "attempt": attempt, "state": job.state, "result": text}
-    changed((yield _FINISH, {**params, **_costs(spent, told)}))
+    params = {"seq": job.seq, "attempt": attempt, "result": text}
+    changed((yield _FINISH, {**params, **_as_read(job), **_costs(spent, told)}))
     if job.part:
         yield from part_done(job.seq)
     return True
+
+
+def _as_read(job: Standing) -> dict[str, Any]:
+    return {"state": job.state, "aside": job.reserved, "charged": job.charged}
 
 
 def _costs(spent: int, told: int | None) -> dict[str, int]:
@@ -115,7 +123,9 @@ _ENDED = """UPDATE jobs SET state = seen.column3, looks = looks + seen.column4, 
         told = CASE WHEN seen.column9 = 1 THEN seen.column8 ELSE 0 END,
         cost = CASE WHEN seen.column9 = 1 THEN coalesce(cost, 0) + seen.column8 ELSE cost END
     FROM (VALUES {values}) AS seen
-    WHERE jobs.seq = seen.column1 AND jobs.attempt = seen.column2 AND jobs.state = 'running' RETURNING 1"""
+    WHERE jobs.seq = seen.column1 AND jobs.attempt = seen.column2 AND jobs.state = 'running'
+        AND jobs.reserved = seen.column10
+    RETURNING 1"""
 
 
 @attrs.frozen
@@ -145,6 +155,7 @@ class _Ended:
             to_text(look.error),
             self.charge,
             int(look.cost is not None),
+            self.job.reserved,
         )
 
 

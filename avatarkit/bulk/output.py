@@ -17,7 +17,7 @@ from avatarkit.bulk.naming import EXTENSIONS, NameTemplate
 from avatarkit.bulk.output_folder import Folder
 from avatarkit.bulk.output_places import SIDECAR, Kept, Owner, Place, hash_of_run
 from avatarkit.bulk.output_store import StoreFolder
-from avatarkit.bulk.records import Job, JobState, Run
+from avatarkit.bulk.records import Job, Run
 from avatarkit.bulk.specs import Row, request_to_json
 from avatarkit.bulk.stages import Sink
 from avatarkit.errors import AvatarKitError, ConfigurationError, DownloadFailed
@@ -175,9 +175,10 @@ class Output:
 
 
 async def tidy_up(sink: Sink, ledger: Ledger, run: Run) -> None:
-    """:meth:`Output.tidy`, if nothing waits to be collected or is being so. Never raises for it."""
+    """:meth:`Output.tidy`, if nothing moves any more: another worker might claim a name now. Never raises for it."""
     with contextlib.suppress(AvatarKitError):
-        if not (await ledger.counts(run.id)).of(JobState.READY):
+        jobs = (await ledger.counts(run.id)).jobs
+        if all(state.over for state, many in jobs.items() if many):
             await sink.tidy(run.id)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 import time
@@ -16,6 +17,7 @@ from avatarkit.transport.newfile import sync_folder
 from avatarkit.transport.partfile import drop_twin
 
 _IN_THE_WAY = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EINVAL}
+_PART = re.compile(r"([0-9a-f]{32}|\.[0-9a-f]{16})\.part(\.json)?")
 _FORGOTTEN = 3600.0  # seconds after which nobody writes a part any more
 _TIDIED = (0.0, 0.001, 0.01, 0.05, 0.2)  # seconds between two tries to make a claim in a folder that vanishes
 
@@ -34,7 +36,7 @@ class FolderClaims:
         self._sidecar = sidecar
         self._has_notes = False
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            self.begun.update(f"{NOTES}/{note.name}" for note in (root / NOTES).iterdir())
+            self.begun.update(f"{NOTES}/{note.name}" for note in self._notes())
 
     def claim(self, name: str, owner: Owner, *, size: int | None = None, take: bool = True) -> Claim:
         """See :class:`Place`. A name whose folder leads out of ours through a link is taken.
@@ -77,6 +79,13 @@ class FolderClaims:
         """Where the file *name* is written before it has its name: where no file of a user's can lie."""
         return self.root / f"{note_of(name)}.part"
 
+    def is_forgotten(self, name: str) -> bool:
+        """Whether nothing has come for *name* for so long that whoever fetches it must be frozen."""
+        try:
+            return _is_forgotten(self.part_of(name))
+        except OSError:
+            return False
+
     def drop(self, name: str, owner: Owner) -> None:
         """Drop the claim, if it is the owner's job's. Never raises for it."""
         note = note_of(name)
@@ -100,7 +109,7 @@ class FolderClaims:
     def tidy(self, run: str) -> None:
         """Drop the claims of a run, by its hash, and what came of their files. Never raises for it."""
         with contextlib.suppress(OSError):
-            for path in (self.root / NOTES).iterdir():
+            for path in self._notes():
                 with contextlib.suppress(OSError):
                     if ".part" not in path.suffixes and Note.of(_read(path)).owner.run == run:
                         path.unlink()
@@ -110,11 +119,16 @@ class FolderClaims:
     def close(self) -> None:
         """Remove the folder of claims when it is empty, but for parts that belong to no claim, and are old."""
         with contextlib.suppress(OSError):
-            for path in (self.root / NOTES).glob("*.part*"):
+            for path in self._notes():
                 claim = path.with_name(path.name.partition(".part")[0])
-                if _stat(claim) is None and time.time() - path.lstat().st_mtime > _FORGOTTEN:
+                if _PART.fullmatch(path.name) and _stat(claim) is None and _is_forgotten(path):
                     path.unlink(missing_ok=True)
             (self.root / NOTES).rmdir()
+
+    def _notes(self) -> list[Path]:
+        """What lies in the folder of claims. What a link in its place leads to is none of ours."""
+        folder = self.root / NOTES
+        return [] if folder.is_symlink() else list(folder.iterdir())
 
     def _make_claim(self, note: Path, says: Note) -> bool:
         """Whether the claim is made now; the folder of claims is seen to before the first, and when it has gone."""
@@ -145,6 +159,10 @@ def _judged(note: Path, owner: Owner, target: Path, found: os.stat_result | None
     says = Note.of(_read(note))
     size = found.st_size if found is not None else 0
     return judged(says, owner, younger=younger, size=size, sized=True), says.owner
+
+
+def _is_forgotten(path: Path) -> bool:
+    return time.time() - path.lstat().st_mtime > _FORGOTTEN
 
 
 def _stat(path: Path) -> os.stat_result | None:

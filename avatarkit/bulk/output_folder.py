@@ -60,6 +60,7 @@ class Folder:
         self, claims: FolderClaims, artifact: Any, names: Sequence[str], owner: Owner
     ) -> Kept:
         """Claim each name before anything is fetched, look at what lies there, and go on with what came of it."""
+        stuck: InvalidRequest | None = None
         for at, name in enumerate(names):
             claim = await self.claim(name, owner)
             if claim.held is Held.TAKEN:
@@ -76,6 +77,9 @@ class Folder:
                 if (await self.claim(name, owner)).held is Held.TAKEN:
                     await self.release(name, owner)
                     continue
+                if await _guarded(partial(claims.is_forgotten, name)):
+                    stuck = error  # the claim stays: should the other one go on, its file is removed
+                    continue
                 # It is being written by another worker, or the disk is full: later it may go.
                 raise DownloadFailed(str(error)) from None
             except Begun:
@@ -84,7 +88,7 @@ class Folder:
                 if not arrival.finished:
                     await finished(in_file_thread(arrival.close))
             return Kept(arrival.name, arrival.have)
-        raise DownloadFailed(f"every name for the result is taken, the last was {names[-1]}")
+        raise DownloadFailed(str(stuck or f"every name for the result is taken, the last was {names[-1]}"))
 
     async def claim(self, name: str, owner: Owner) -> Claim:
         """See :class:`Place`. A name whose folder leads out of ours through a link is taken."""

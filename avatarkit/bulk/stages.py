@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from avatarkit.bulk.gate import LedgerGate, NotNow, error_facts, surely
+from avatarkit.bulk.handles import task_of
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.planning import Planner, part_keys, row_in
 from avatarkit.bulk.records import Job, JobState, Look, Opened, Run, RunState
@@ -303,8 +304,8 @@ class Stages:
     # -- what a look showed
 
     def task_of(self, job: Job) -> AsyncTask[Any]:
-        """The handle of a running job. Sends nothing."""
-        return self.client.task(job.token)
+        """The handle of a running or ready job. Sends nothing. Raises InvalidHandle when nothing says which it is."""
+        return task_of(self.client, self.run.settings, job)
 
     async def look_of(self, job: Job, task: AsyncTask[Any], error: BaseException | None) -> Look | None:
         """What is to be told to the ledger of *task*, which ended or which the provider refuses to show with *error*.
@@ -358,8 +359,8 @@ class Stages:
         """Fetch what *job* made and record it: a file for a video, an id for a part. Free, safe to run twice."""
         if job.state is not JobState.READY:
             return Result(Done.MOVED)
-        task = task if task is not None else self.task_of(job)
         try:
+            task = task if task is not None else self.task_of(job)
             if not task.done:
                 await task.refresh()
             if not task.done:  # the provider took its word back

@@ -13,16 +13,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-from avatarkit.bulk.records import Job, Look
+from avatarkit.bulk.gate import error_facts
+from avatarkit.bulk.records import Job, JobState, Look
 from avatarkit.bulk.stages import Stages
-from avatarkit.errors import AuthenticationError, AvatarKitError
+from avatarkit.errors import AuthenticationError, AvatarKitError, InvalidHandle
 from avatarkit.task import AsyncTask, end_of
 
 _logger = logging.getLogger("avatarkit")
 _MOST = 500  # looks told at once
 _PATIENCE = 30.0  # seconds until a task that the provider would not show is asked for again
 
-Ended = tuple[Job, AsyncTask[Any], BaseException | None]
+Ended = tuple[Job, AsyncTask[Any] | None, BaseException | None]
+Seen = tuple[Job, AsyncTask[Any] | None, Look]
+"""A job, its handle where there is one, and what the ledger was told of it."""
 
 
 class Watcher:
@@ -37,7 +40,7 @@ class Watcher:
     def __init__(
         self,
         stages: Stages,
-        told: Callable[[Sequence[tuple[Job, AsyncTask[Any], Look]]], Awaitable[None]],
+        told: Callable[[Sequence[Seen]], Awaitable[None]],
     ) -> None:
         self._stages = stages
         self._told = told
@@ -57,12 +60,17 @@ class Watcher:
     def add(self, job: Job, task: AsyncTask[Any] | None = None) -> None:
         """Look at *job* until it ends; *task* is its handle, where whoever submitted it has it still.
 
-        Raises:
-            InvalidHandle: its token cannot be read here.
-
+        A job whose task nobody can name fails: nothing else would ever end it. It counts as paid for.
         """
-        if job.key not in self._futures:
-            self._watch(job, task if task is not None else self._stages.task_of(job))
+        if job.key in self._futures:
+            return
+        try:
+            task = task if task is not None else self._stages.task_of(job)
+        except InvalidHandle as error:
+            self._ended.append((job, None, error))
+            self._wake.set()
+        else:
+            self._watch(job, task)
 
     def _watch(self, job: Job, task: AsyncTask[Any]) -> None:
         future = self._futures[job.key] = end_of(task)
@@ -88,13 +96,12 @@ class Watcher:
                     self._busy = False
 
     async def _tell(self, ended: list[Ended]) -> None:
-        looks: list[tuple[Job, AsyncTask[Any], Look]] = []
+        looks: list[Seen] = []
         try:
             for job, task, error in ended:
-                look = await self._stages.look_of(job, task, error)
-                if look is not None:
+                if (look := await self._look(job, task, error)) is not None:
                     looks.append((job, task, look))
-                else:
+                elif task is not None:
                     await self._unknown(job, task, error)
             if looks:
                 await self._stages.settle([look for _, _, look in looks])
@@ -108,6 +115,12 @@ class Watcher:
             return
         if looks:
             await self._told(looks)
+
+    async def _look(self, job: Job, task: AsyncTask[Any] | None, error: BaseException | None) -> Look | None:
+        if task is not None:
+            return await self._stages.look_of(job, task, error)
+        facts = {} if error is None else error_facts(error)
+        return Look(key=job.key, attempt=job.attempt, state=JobState.FAILED, error=facts)
 
     async def _unknown(self, job: Job, task: AsyncTask[Any], error: BaseException | None) -> None:
         if self._stages.client.closed:

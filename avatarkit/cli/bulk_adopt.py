@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-import orjson
 import typer
 
+from avatarkit.bulk.handles import handle_of, kind_of
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.records import Job, JobState, Run
 from avatarkit.cli import output
@@ -21,7 +21,6 @@ from avatarkit.errors import AvatarKitError, BadRequest, InvalidHandle, InvalidR
 from avatarkit.models import Kind
 from avatarkit.protocol.chain_token import PREFIX as CHAIN_PREFIX
 from avatarkit.protocol.handle import Handle, from_token, to_token
-from avatarkit.protocol.step_json import step_from_json
 from avatarkit.settings import CallOptions
 
 _TASK_ID = re.compile(r"[\w.:=+/@~-]{1,200}", re.ASCII)
@@ -110,14 +109,7 @@ def _handle(run: Run, job: Job, given: str) -> Handle:
         )
     if not _TASK_ID.fullmatch(text) or "//" in text or _TOKEN_LIKE.match(text):
         raise InvalidHandle(f"{text[:40]!r} found, {_ALLOWED}", hint="Copy it from the provider's console.")
-    return Handle(
-        provider=run.settings.provider,
-        account=run.settings.account,
-        kind=kind,
-        task_id=text,
-        born=job.ticket.sent_at if job.ticket is not None else job.created,
-        marker=job.marker,
-    )
+    return handle_of(run.settings, job, kind, text)
 
 
 def _check_token(run: Run, kind: Kind, handle: Handle) -> None:
@@ -142,14 +134,10 @@ def _a(kind: Kind) -> str:
 
 def _kind(job: Job) -> Kind:
     """What the job's task makes."""
-    if not job.part:
-        return Kind.VIDEO
-    step = step_from_json(orjson.loads(job.spec)["step"])
-    if not isinstance(step.makes, Kind):
-        raise InvalidRequest(
-            f"{job.key}: {step.operation} makes no task that could be adopted", hint="Resend it."
-        )
-    return step.makes
+    kind = kind_of(job)
+    if kind is None:
+        raise InvalidRequest(f"{job.key}: it makes no task that could be adopted", hint="Resend it.")
+    return kind
 
 
 # -- whether it may be taken

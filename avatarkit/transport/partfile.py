@@ -120,6 +120,7 @@ class PartFile:
     def begin(self, identity: Identity) -> None:
         """Drop what was written: the bytes that follow are the first ones of *identity*."""
         with self._lock, self._guarded():
+            self._check_ours()
             # The note goes first: bytes of one object must never lie beside the note of another.
             self._drop_note()
             self._cut(0)
@@ -137,6 +138,7 @@ class PartFile:
         """
         with self._lock, self._guarded():
             os.fsync(self._fd)
+            self._check_ours()
             if os.name == "nt":  # pragma: no cover - an open file cannot be renamed there
                 self._close()
             self._rename()
@@ -150,14 +152,33 @@ class PartFile:
     def close(self) -> None:
         """Let go of the file and its lock. An empty part file is removed; any other stays."""
         with self._lock:
-            if self._fd >= 0 and self.have == 0:
+            if not self._is_at_its_place():
+                pass
+            elif self.have == 0:
                 for path in (self._note, self.path):
                     with contextlib.suppress(OSError):
                         path.unlink(missing_ok=True)
-            elif self._fd >= 0:
+            else:
                 with contextlib.suppress(OSError):
                     self._write_note()
             self._close()
+
+    def _check_ours(self) -> None:
+        """Before anything is done to the file by its name, or that cannot be taken back.
+
+        Where locks do not reach all machines, as on some network file systems, another may have finished it meanwhile,
+        or made one of its own.
+        """
+        if not self._is_at_its_place():
+            raise DownloadFailed(f"{self.target.name}: its part file was taken away by another download")
+
+    def _is_at_its_place(self) -> bool:
+        if self._fd < 0:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._fd), self.path.lstat())
+        except FileNotFoundError:
+            return False
 
     def _write_note(self) -> None:
         """Say what the bytes belong to, once there is more than one write of them: small files need no note."""
@@ -243,6 +264,7 @@ class PartFile:
     def _cut(self, length: int) -> None:
         if self._empty:
             return
+        self._check_ours()
         os.ftruncate(self._fd, length)
         self._empty = not length
         self.have = length

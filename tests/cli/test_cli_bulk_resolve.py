@@ -61,7 +61,7 @@ def test_adopt_by_task_id(run: Run, box: Box, held: str, tmp_path: Path) -> None
     (doubt,) = run("bulk", "doubts", held, "--json").document["doubts"]
     ran = run("bulk", "adopt", held, doubt["key"], lost_task(box, run, held))
     assert ran.code == 0, ran.err
-    assert "is running" in ran.out
+    assert "this task is its own now" in ran.out
     assert "avatarkit bulk run" in ran.err
     assert go_on(run, tmp_path).code == 0
     assert len(box.sandbox.tasks()) == 2

@@ -371,17 +371,21 @@ async def test_a_run_that_is_over_drops_what_killed_processes_left(tmp_path: Pat
 
 @pytest.mark.asyncio
 async def test_parts_of_killed_processes_go_after_an_hour(tmp_path: Path) -> None:
-    """A fresh one may be somebody's; an old one does not keep the folder of claims for ever."""
+    """A fresh one may be somebody's; an old one does not keep the folder of claims for ever; what is none stays."""
     folder = Folder(tmp_path)
     await folder.put(Video(b"film"), NAMES, OURS)
     await folder.release("a.mp4", OURS)
-    old, fresh = tmp_path / NOTES / "old.part", tmp_path / NOTES / "fresh.part"
+    old, fresh = (tmp_path / f"{note_of(name)}.part" for name in ("old", "fresh"))
+    foreign = tmp_path / NOTES / "debian.iso.part"
+    foreign.touch()
+    os.utime(foreign, (1, 1))
     old.touch()
     fresh.touch()
     os.utime(old, (1, 1))
     await folder.aclose()
-    assert [path.name for path in (tmp_path / NOTES).iterdir()] == ["fresh.part"]
+    assert {path.name for path in (tmp_path / NOTES).iterdir()} == {fresh.name, foreign.name}
     os.utime(fresh, (1, 1))
+    foreign.unlink()
     await folder.aclose()
     assert not (tmp_path / NOTES).exists()
 
