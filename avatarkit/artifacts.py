@@ -13,7 +13,7 @@ from avatarkit.transport.download import MAX_BYTES, Downloaded, Landing, downloa
 from avatarkit.transport.fetch import Fetching
 from avatarkit.transport.names import safe_name
 from avatarkit.transport.progress import Meter
-from avatarkit.transport.saving import Stored, save_to_bucket
+from avatarkit.transport.saving import Stored, check_key, save_to_bucket
 from avatarkit.transport.store_urls import is_store_url, parse_location
 from avatarkit.transport.stores import Bucket
 
@@ -86,7 +86,8 @@ class AsyncArtifact:
         earlier call was interrupted, checked for its length, flushed to disk and renamed. An expired URL is renewed.
 
         Into an object store it is streamed, and visible there once it is whole; the answer then is a
-        :class:`~avatarkit.transport.saving.Stored`. That needs the ``storage`` extra.
+        :class:`~avatarkit.transport.saving.Stored`. That needs the ``storage`` extra. ``location`` of either answer
+        says where the result lies: the file's absolute path, or the object's URL.
 
         Args:
             path: the file to write, missing folders are made; a folder, one that exists or a path that ends in ``/``,
@@ -98,7 +99,7 @@ class AsyncArtifact:
             max_bytes: the largest file accepted, in bytes.
 
         Raises:
-            InvalidRequest: the file exists, or the path cannot be written.
+            InvalidRequest: the file exists, the path cannot be written, or is a URL of anything but an object store.
             LinkExpired: the URL is dead and the task gives no working one.
             DownloadFailed: it could not be fetched whole; what came stays in the ``.part`` file.
             ConfigurationError, MissingCredentials, MissingExtra: the object store cannot be used like this.
@@ -197,6 +198,8 @@ class AsyncArtifact:
         if store is None:
             store = where = parse_location(path)
             path = where.path
+        else:
+            check_key(path)
         key = f"{path}{self._name()}" if not path or path.endswith("/") else path
         bucket = Bucket(store)
         meter = Meter("down", key.rpartition("/")[2], None, progress=progress, emit=self._account.emit)

@@ -6,13 +6,13 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self, TypeVar
 from urllib.parse import urlencode
 
 from avatarkit.artifacts import AsyncVideo
 from avatarkit.chain import AsyncChain
-from avatarkit.client_options import ClientOptions, account_of, read_credentials
-from avatarkit.errors import ConfigurationError, InvalidHandle
+from avatarkit.client_options import ClientOptions, account_of, found, read_credentials
+from avatarkit.errors import ConfigurationError, InvalidHandle, InvalidRequest
 from avatarkit.generation import generate
 from avatarkit.models import Finding, Guard, Kind, RawResponse, Reconciliation, Ticket
 from avatarkit.protocol.auth import Auth
@@ -23,7 +23,7 @@ from avatarkit.protocol.handle import Handle, to_token
 from avatarkit.protocol.plan import Capabilities
 from avatarkit.request import VideoRequest
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions
-from avatarkit.task import AsyncTask, check_token
+from avatarkit.task import AsyncTask, check_token, key_changed
 from avatarkit.transport.account import Account, DetachedSubmission
 from avatarkit.transport.clock import Clock
 from avatarkit.transport.staging import close_staging, staging_of
@@ -100,7 +100,7 @@ class AsyncClient:
 
     @property
     def account_id(self) -> str:
-        """Fingerprint of the account: tells accounts apart, reveals nothing of the credentials."""
+        """The name given to the account, else a fingerprint of it, which reveals nothing of the credentials."""
         return self._account.fingerprint
 
     @property
@@ -115,12 +115,17 @@ class AsyncClient:
         Args:
             token: from ``task.to_token()``.
             same_account: False accepts a token that was made with other credentials, as after changing the account's
-                key. Whether the provider shows the task is then up to it.
+                key; the client option ``account`` does so for all of them. Whether the provider shows the task is then
+                up to it.
 
         Raises:
             InvalidHandle: it is no token, or belongs to another provider or account.
 
         """
+        if not isinstance(token, str):
+            raise InvalidHandle(
+                f"task: {found(token)} found, the token of a task allowed", hint="task.to_token() gives it."
+            )
         if token.strip().startswith(CHAIN_PREFIX):
             return self._resume_chain(token)
         return AsyncTask(self._account, check_token(token, self._account, same_account=same_account))
@@ -165,6 +170,8 @@ class AsyncClient:
             UploadFailed, DeadlineExceeded, NotSent: as for the operation itself.
 
         """
+        if not isinstance(request, VideoRequest):
+            raise InvalidRequest(f"request: {found(request)} found, a VideoRequest needed")
         return await generate(self, request, options)
 
     @property
@@ -295,7 +302,9 @@ class AsyncClient:
 
         """
         if (ticket.provider, ticket.account) != (self.spec.name, self._account.fingerprint):
-            raise InvalidHandle("this ticket belongs to another provider or account")
+            same = ticket.provider == self.spec.name
+            hint = key_changed(ticket.provider, ticket.account) if same else ""
+            raise InvalidHandle("this ticket belongs to another provider or account", hint=hint)
         return await self._find(ticket)
 
     async def _find(self, ticket: Ticket) -> Reconciliation:
@@ -355,6 +364,9 @@ class AsyncClient:
             )
         return await self._account.call(request, options)
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client cannot be pickled or copied: make one in each process")
+
     def __repr__(self) -> str:
         return (
             f"<{type(self).__name__} account {self._account.fingerprint}{', closed' if self.closed else ''}>"
@@ -370,6 +382,9 @@ class AsyncResource:
 
     def __init__(self, account: Account) -> None:
         self._account = account
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a part of a client cannot be pickled or copied: make a client in each process")
 
     async def _submit(
         self,

@@ -37,13 +37,16 @@
         ├── ForkedClient             the client was made before os.fork()
         └── WouldDeadlock            a blocking call on the event loop's own thread
 
-No message, repr or attribute holds a credential, a signature or a signed URL.
+No message, note, repr or attribute holds a credential, a signature or a signed URL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+_YEAR_2500 = 16_725_225_600.0
 
 if TYPE_CHECKING:
     from avatarkit.models import FailureReason, RawResponse, Ticket
@@ -52,11 +55,11 @@ if TYPE_CHECKING:
 class AvatarKitError(Exception):
     """Base of everything avatarkit raises on purpose.
 
-    *hint* is one line that says what to do; the command line prints it below the message. *token* resumes the task
-    that the error is about, where there is one: ``client.task(error.token)``.
+    *hint* is one line that says what to do: no part of the text, but a note (PEP 678), so that tracebacks show it; the
+    command line prints it below the message. *token* resumes the task that the error is about, where there is one:
+    ``client.task(error.token)``.
     """
 
-    hint: str = ""
     token: str = ""
 
     def __init__(self, message: str = "", *, hint: str = "") -> None:
@@ -64,9 +67,31 @@ class AvatarKitError(Exception):
         if hint:
             self.hint = hint
 
+    @property
+    def hint(self) -> str:
+        """What to do, in one line; ``""`` when there is nothing to say. Setting it changes the note, too."""
+        return str(self.__dict__.get("hint", ""))
+
+    @hint.setter
+    def hint(self, text: str) -> None:
+        """Keep it as one line, and as one note."""
+        line = " ".join(each.strip() for each in text.splitlines() if each.strip())
+        before, self.__dict__["hint"] = self.hint, line
+        if before == line:
+            return
+        notes: list[str] = getattr(self, "__notes__", [])
+        if before in notes:
+            at = notes.index(before)
+            notes[at : at + 1] = [line] if line and line not in notes else []
+        elif line and line not in notes:
+            self.add_note(line)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders in batch work: rebuild from attributes, not from arguments.
-        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+        state = self.__dict__.copy()
+        if "__notes__" in state:
+            state["__notes__"] = list(state["__notes__"])  # what is noted on a copy is the copy's
+        return (_rebuild, (type(self), self.args, state))
 
 
 def _rebuild(cls: type[AvatarKitError], args: tuple[Any, ...], state: dict[str, Any]) -> AvatarKitError:
@@ -264,18 +289,45 @@ class WaitTimeout(DeadlineExceeded):
         self.token = token
         self.task_id = task_id
 
+    def add_note(self, note: str, /) -> None:
+        """Add a note; one that names the token takes the place of the hint's, which says no more than that."""
+        notes: list[str] = getattr(self, "__notes__", [])
+        if self.token and self.token in note and self.token in self.hint and self.hint in notes:
+            notes.remove(self.hint)
+        super().add_note(note)
+
 
 class SubmissionInDoubt(AvatarKitError):
     """A billed request went out and no clear answer came back: it may have been accepted.
 
     It was not sent again. ``client.reconcile(error.ticket)`` finds out where the provider allows it.
-    ``reason`` says what happened on the wire.
+    ``reason`` says what happened on the wire. A note says what was sent, under which name, and where to look for it.
     """
 
     def __init__(self, message: str, *, ticket: Ticket, reason: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.ticket = ticket
         self.reason = reason
+        self.add_note(self.where_to_look)
+
+    @property
+    def where_to_look(self) -> str:
+        """One line: what was sent, under which name, and how or where to look for it."""
+        ticket = self.ticket
+        what, marker = f"{ticket.provider} {ticket.endpoint}".strip(), _quoted(ticket.marker)
+        if not marker:
+            known = 0 < ticket.sent_at < _YEAR_2500  # a ticket may come from a token or a ledger
+            moment = (
+                f" at {datetime.fromtimestamp(ticket.sent_at, UTC):%Y-%m-%d %H:%M:%S} UTC" if known else ""
+            )
+            return f"{what} was sent without a name{moment}: only {ticket.provider}'s console may show it"
+        if ticket.guard == "none":
+            return f"{what} was sent as {marker}: look for that in {ticket.provider}'s console"
+        return f"{what} was sent as {marker}: client.reconcile(error.ticket) looks for that"
+
+
+def _quoted(marker: str) -> str:
+    return repr(marker if len(marker) <= 200 else f"{marker[:200]}…") if marker else ""
 
 
 class TaskFailed(AvatarKitError):

@@ -64,8 +64,8 @@ class AsyncPool:
     ) -> None:
         if not clients:
             raise ConfigurationError("a pool needs at least one client")
-        ids = [client.account_id for client in clients]
-        if len(set(ids)) < len(ids):
+        accounts = {(client.spec.name, client.account_id) for client in clients}
+        if len(accounts) < len(clients):
             raise ConfigurationError("two clients of this pool use the same account", hint="Leave one out.")
         self._close_clients = close_clients
         self._roster = Roster(tuple(Member(client) for client in clients), rest)

@@ -13,6 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from asyncio import Future
 
@@ -45,6 +46,7 @@ from avatarkit.transport.account import Account
 from avatarkit.transport.clock import Clock
 from avatarkit.transport.slot_pass import PassedSlots, SlotPass, brought, first_slot
 
+_logger = logging.getLogger("avatarkit")
 _APART = 1.0  # seconds after a refusal in which the account is not chosen again
 _ANY = ""  # the operation for which an account without money is left alone
 
@@ -78,6 +80,28 @@ class Member:
     def rest(self, operation: str) -> tuple[float, AvatarKitError] | None:
         """Since when it is left alone with *operation*, and why; None when it is not."""
         return self.rests.get(_ANY) or self.rests.get(operation)
+
+    def leave_alone(self, operation: str, now: float, error: AvatarKitError, seconds: float) -> None:
+        """Leave it alone with *operation* for *seconds* because of *error*; a change of state is worth a warning."""
+        before = self.rests.get(operation)
+        self.rests[operation] = (now, error)
+        # Asked anew after its rest and refused for the same reason, it is where it was.
+        level = logging.INFO if before is not None and type(before[1]) is type(error) else logging.WARNING
+        _logger.log(
+            level,
+            "%s is left out of its pool%s, and asked again in %g s or when no other is left: %s: %s",
+            self,
+            f" with {operation}" if operation else "",
+            seconds,
+            type(error).__name__,
+            error,
+        )
+
+    def serves(self, operation: str) -> None:
+        """It took a request for *operation*: what it was left alone for there is over."""
+        rests = [self.rests.pop(name, None) for name in (_ANY, operation)]
+        if any(rests):
+            _logger.info("%s serves its pool again", self)
 
     def __str__(self) -> str:
         return f"{self.provider} account {self.client.account_id}"
@@ -175,7 +199,7 @@ class Walk:
             except AvatarKitError as caught:
                 error = caught
             else:
-                way.member.rests.clear()
+                way.member.serves(way.first.operation)
                 return task
             finally:
                 brought.reset(before)
@@ -246,9 +270,15 @@ class Walk:
         if isinstance(error, ProviderError | TransportError | DeadlineExceeded):
             member.not_before = now + _APART
         if isinstance(error, InsufficientCredits | AuthenticationError):
-            member.rests[_ANY] = (now, error)
+            member.leave_alone(_ANY, now, error, self.roster.resting)
         elif isinstance(error, EntitlementError):
-            member.rests[way.first.operation] = (now, error)
+            member.leave_alone(way.first.operation, now, error, self.roster.resting)
+        elif surely_nothing_made(way.first, error):
+            busy = isinstance(
+                error, TooManyRunning | DeadlineExceeded
+            )  # every full account says so, all the time
+            level = logging.DEBUG if busy else logging.INFO
+            _logger.log(level, "%s did not take a request: %s: %s", member, type(error).__name__, error)
         if not surely_nothing_made(way.first, error):
             raise self._with_notes(error)
         if way.slots is not None and isinstance(error, TooManyRunning | DeadlineExceeded):
@@ -336,6 +366,6 @@ def _is_of_the_request(error: AvatarKitError, request: VideoRequest) -> bool:
 def _again(error: AvatarKitError) -> AvatarKitError:
     """*error*, which ended another call, for one that it keeps from going out."""
     fresh = copy.copy(error)
-    fresh.__notes__ = []
+    fresh.__notes__ = [error.hint] if error.hint else []  # the other call's notes are none of this one's
     fresh.__cause__ = error
     return fresh

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 from attrs import validators as v
@@ -11,6 +12,11 @@ from attrs import validators as v
 if TYPE_CHECKING:
     from avatarkit.errors import AvatarKitError
     from avatarkit.models import Ticket
+
+
+# A comparison with NaN never holds, so that is refused as well.
+_FINITE: Final[Callable[[Any, Any, Any], Any]] = v.and_(v.gt(0), v.lt(math.inf))
+_COUNT: Final[Callable[[Any, Any, Any], Any]] = v.and_(v.instance_of(int), v.ge(1))
 
 
 class SubmissionGate(Protocol):
@@ -62,14 +68,17 @@ class Timeouts:
         slot: how long a submission may wait for a free task slot (``None``: as long as the call may take).
         read: the longest silence while a file is being transferred.
 
+    Raises:
+        ValueError: one is not above 0, is NaN, or is infinite where there must be a bound.
+
     """
 
-    connect: float = attrs.field(default=10.0, validator=v.gt(0))
-    request: float = attrs.field(default=30.0, validator=v.gt(0))
-    submit: float = attrs.field(default=60.0, validator=v.gt(0))
+    connect: float = attrs.field(default=10.0, validator=_FINITE)
+    request: float = attrs.field(default=30.0, validator=_FINITE)
+    submit: float = attrs.field(default=60.0, validator=_FINITE)
     call: float | None = attrs.field(default=None, validator=v.optional(v.gt(0)))
     slot: float | None = attrs.field(default=None, validator=v.optional(v.gt(0)))
-    read: float = attrs.field(default=60.0, validator=v.gt(0))
+    read: float = attrs.field(default=60.0, validator=_FINITE)
 
 
 @attrs.frozen(kw_only=True)
@@ -81,12 +90,16 @@ class RetryPolicy:
     Attributes:
         attempts: the most sends in all, the first included. 1 switches retries off.
         first_delay: seconds before the first retry, halved to full by jitter; doubles each time.
-        max_delay: the longest delay in seconds; a longer Retry-After ends the retries.
+        max_delay: the longest delay in seconds, the first one's too; a longer Retry-After ends the retries.
+
+    Raises:
+        ValueError: *attempts* is below 1, a delay not above 0 or NaN, or *first_delay* infinite.
+        TypeError: *attempts* is no whole number.
 
     """
 
-    attempts: int = attrs.field(default=4, validator=v.ge(1))
-    first_delay: float = attrs.field(default=0.5, validator=v.gt(0))
+    attempts: int = attrs.field(default=4, validator=_COUNT)
+    first_delay: float = attrs.field(default=0.5, validator=_FINITE)
     max_delay: float = attrs.field(default=30.0, validator=v.gt(0))
 
 
@@ -98,10 +111,14 @@ class RateLimit:
         per_second: requests a second, averaged over any second.
         burst: how many may go out at once after a silence.
 
+    Raises:
+        ValueError: *per_second* is not above 0, infinite or NaN, or *burst* below 1.
+        TypeError: *burst* is no whole number.
+
     """
 
-    per_second: float = attrs.field(validator=v.gt(0))
-    burst: int = attrs.field(default=1, validator=v.ge(1))
+    per_second: float = attrs.field(validator=_FINITE)
+    burst: int = attrs.field(default=1, validator=_COUNT)
 
 
 @attrs.frozen(kw_only=True)
@@ -112,10 +129,17 @@ class Polling:
         shortest: the least seconds between two looks at one task.
         longest: the most seconds between two looks at one task.
 
+    Raises:
+        ValueError: *shortest* is negative or above *longest*, *longest* not above 0 or infinite, or one is NaN.
+
     """
 
     shortest: float = attrs.field(default=1.0, validator=v.ge(0))
-    longest: float = attrs.field(default=120.0, validator=v.gt(0))
+    longest: float = attrs.field(default=120.0, validator=_FINITE)
+
+    def __attrs_post_init__(self) -> None:
+        if self.shortest > self.longest:
+            raise ValueError(f"shortest: {self.shortest!r} found, at most longest ({self.longest!r}) allowed")
 
 
 @attrs.frozen(kw_only=True)

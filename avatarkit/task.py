@@ -6,7 +6,7 @@ import asyncio
 import functools
 import math
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from avatarkit.artifacts import AsyncAudio, AsyncVideo
 from avatarkit.errors import InvalidHandle, InvalidRequest, TaskFailed, WaitTimeout
@@ -22,6 +22,7 @@ from avatarkit.models import (
 )
 from avatarkit.protocol.handle import from_token, to_token
 from avatarkit.protocol.schedule import progress
+from avatarkit.transport.shared import ACCOUNT_NAME, account_variable
 
 if TYPE_CHECKING:
     from avatarkit.client import AsyncClient
@@ -262,6 +263,11 @@ class AsyncTask(Generic[T]):
             hint=f"Resume with the token {token}",
         )
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a task handle cannot be pickled or copied: use task.to_token(), and client.task(token) elsewhere"
+        )
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.provider} {self.kind} {self.id}: {self.status}>"
 
@@ -307,6 +313,15 @@ async def _look(account: Account, record: Watched, options: CallOptions | None =
     return snapshot
 
 
+def key_changed(provider: str, account: str) -> str:
+    """A hint for a token or ticket of another *account*: what to do when that is ours, under another key."""
+    submitted = "Use the credentials it was submitted with."
+    if not ACCOUNT_NAME.fullmatch(account):  # not one that a client could be given
+        return submitted
+    variable = account_variable(provider)
+    return f"{submitted} If only the key was changed: account={account!r} for the client, or the variable {variable}."
+
+
 def check_token(token: str, account: Account, *, same_account: bool = True) -> Watched:
     """The record that *token* names at *account*.
 
@@ -323,7 +338,7 @@ def check_token(token: str, account: Account, *, same_account: bool = True) -> W
     if same_account and handle.account != account.fingerprint:
         raise InvalidHandle(
             f"this token belongs to another {handle.provider} account ({handle.account}, not {account.fingerprint})",
-            hint="Use the credentials it was submitted with, or same_account=False if the account's key was changed.",
+            hint=f"{key_changed(handle.provider, handle.account).removesuffix('.')}; or same_account=False.",
         )
     if handle.kind not in account.kinds:
         raise InvalidHandle(f"{handle.provider} has no {handle.kind} tasks")

@@ -24,7 +24,7 @@ What holds, whatever happens to the caller (`tests/faults/test_bridge_*.py` try 
 8. At exit the clients still open are closed first, then the loop, and no thread is started.
 
 `call` is one task and its bell, `loop` the thread, `process` the one bridge per process,
-`lease` what clients hold, `twins` the base of the generated classes.
+`lease` what clients hold, `naming` which task a refused call was about, `twins` the base of the generated classes.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from avatarkit._bridge.naming import keep_notes
 from avatarkit.errors import BridgeError, ClientClosed
 
 if TYPE_CHECKING:
@@ -205,9 +206,8 @@ class Call:
             self._request_end()  # the interrupt may have come before the first request went out
             raise
         error, self.error = self.error, None
-        for note in getattr(error, "__notes__", ()):
-            if note not in getattr(exc, "__notes__", ()):
-                exc.add_note(note)  # which task goes on, say: the user sees *exc*, not the cancellation
+        if error is not None:
+            keep_notes(exc, error)  # which task goes on, say: the user sees *exc*, not the cancellation
         if error is not None and error is not exc and not isinstance(error, asyncio.CancelledError):
             exc.__context__ = exc.__context__ or error
 
@@ -229,7 +229,9 @@ class Call:
             if not isinstance(error, asyncio.CancelledError):
                 raise error
             if self.expelled:
-                raise ClientClosed("the client was closed while this call was under way") from None
+                closed = ClientClosed("the client was closed while this call was under way")
+                keep_notes(closed, error)
+                raise closed from None
             raise BridgeError("the call was cancelled from inside the event loop") from error
         finally:
             del error  # else the traceback holds this frame, and this frame the traceback

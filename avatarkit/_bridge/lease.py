@@ -26,7 +26,8 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 from avatarkit._bridge import process
 from avatarkit._bridge.call import Call, ask_caller, current
 from avatarkit._bridge.loop import Bridge, Closer, Tenant
-from avatarkit.errors import ClientClosed, WouldDeadlock
+from avatarkit._bridge.naming import name_task
+from avatarkit.errors import BridgeError, ClientClosed, WouldDeadlock
 
 _logger = logging.getLogger("avatarkit")
 
@@ -83,7 +84,7 @@ class Lease:
         If an error or an interrupt comes before that is there, the result is told: its method ``abandoned`` is
         called, if it has one.
         """
-        tenant = self._admit()
+        tenant = self._admit(function)
         call = Call(tenant.bridge, tenant, function)
         try:
             call.launch()
@@ -94,6 +95,7 @@ class Lease:
             return answer
         except BaseException as exc:
             call.settle(exc)
+            name_task(exc, function)
             raise
 
     def iterate(
@@ -103,7 +105,7 @@ class Lease:
 
         Leaving the loop early closes the async iterator, and waits until that is done.
         """
-        tenant = self._admit()
+        tenant = self._admit(make)
 
         async def host() -> None:
             items = make(*args, **kwargs)
@@ -130,6 +132,7 @@ class Lease:
                 call.bridge.post(call.reply)
         except BaseException as exc:
             call.settle(exc)
+            name_task(exc, make)
             raise
 
     @contextmanager
@@ -194,16 +197,21 @@ class Lease:
         """Give a copy of keyword arguments in which the functions called *names* are made by `callback`.
 
         An entry may be missing, None, one function, or several. They watch what goes on, so an error in one is logged
-        and does not end the call.
+        and does not end the call. What is none of these stays as it is, for whoever checks it.
         """
         copy: dict[str, Any] = dict(options)
         for name in copy.keys() & set(names):
             given = copy[name]
-            if callable(given):
-                copy[name] = cls.callback(_watcher(given))
-            elif given is not None:
-                copy[name] = tuple(cls.callback(_watcher(one)) for one in given)
+            if isinstance(given, Iterable) and not callable(given) and not isinstance(given, str | bytes):
+                copy[name] = tuple(cls._watched(one) for one in given)
+            else:
+                copy[name] = cls._watched(given)
         return cast("D", copy)
+
+    @classmethod
+    def _watched(cls, given: Any) -> Any:
+        plain = callable(given) and not inspect.iscoroutinefunction(given)
+        return cls.callback(_watcher(given)) if plain else given
 
     @overload
     @staticmethod
@@ -267,7 +275,16 @@ class Lease:
         finally:
             process.move_out(tenant)
 
-    def _admit(self) -> Tenant:
+    def _admit(self, function: Callable[..., Any] | None = None) -> Tenant:
+        """The tenancy, begun if there is none; errors name the task that *function* is about."""
+        try:
+            return self._tenancy()
+        except BridgeError as exc:
+            if function is not None:
+                name_task(exc, function)
+            raise
+
+    def _tenancy(self) -> Tenant:
         tenant = self._tenant
         if self._closed or (tenant is not None and tenant.closed):
             raise ClientClosed("the client is closed")

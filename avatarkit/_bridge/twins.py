@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar, overload
+from typing import Any, ClassVar, NoReturn, ParamSpec, Self, TypeVar, overload
 
 from avatarkit._bridge.lease import Lease
 
@@ -62,6 +62,10 @@ class Blocking:
 
     def __hash__(self) -> int:
         return hash(self._async)
+
+    def __reduce__(self) -> NoReturn:
+        self._async.__reduce_ex__(2)  # raises, where the original has words of its own for it
+        raise TypeError(f"a blocking {type(self).__name__} cannot be pickled or copied")
 
     def __repr__(self) -> str:
         text, original, mine = repr(self._async), type(self._async).__name__, type(self).__name__

@@ -67,7 +67,8 @@ class Artifact(Blocking):
         earlier call was interrupted, checked for its length, flushed to disk and renamed. An expired URL is renewed.
 
         Into an object store it is streamed, and visible there once it is whole; the answer then is a
-        :class:`~avatarkit.transport.saving.Stored`. That needs the ``storage`` extra.
+        :class:`~avatarkit.transport.saving.Stored`. That needs the ``storage`` extra. ``location`` of either answer
+        says where the result lies: the file's absolute path, or the object's URL.
 
         Args:
             path: the file to write, missing folders are made; a folder, one that exists or a path that ends in ``/``,
@@ -79,7 +80,7 @@ class Artifact(Blocking):
             max_bytes: the largest file accepted, in bytes.
 
         Raises:
-            InvalidRequest: the file exists, or the path cannot be written.
+            InvalidRequest: the file exists, the path cannot be written, or is a URL of anything but an object store.
             LinkExpired: the URL is dead and the task gives no working one.
             DownloadFailed: it could not be fetched whole; what came stays in the ``.part`` file.
             ConfigurationError, MissingCredentials, MissingExtra: the object store cannot be used like this.

@@ -74,7 +74,7 @@ class Client(Blocking):
 
     @property
     def account_id(self) -> str:
-        """Fingerprint of the account: tells accounts apart, reveals nothing of the credentials."""
+        """The name given to the account, else a fingerprint of it, which reveals nothing of the credentials."""
         return self._async.account_id
 
     @property
@@ -88,7 +88,8 @@ class Client(Blocking):
         Args:
             token: from ``task.to_token()``.
             same_account: False accepts a token that was made with other credentials, as after changing the account's
-                key. Whether the provider shows the task is then up to it.
+                key; the client option ``account`` does so for all of them. Whether the provider shows the task is then
+                up to it.
 
         Raises:
             InvalidHandle: it is no token, or belongs to another provider or account.

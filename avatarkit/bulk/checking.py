@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -32,6 +33,8 @@ MOST_MISTAKES = 1000
 _AT_A_TIME = 256
 _FILES_AT_ONCE = 8
 _REMEMBERED = 50_000
+# As the manifest's reader makes them of what a row asks for, with a number where an earlier row has the same.
+_MADE_KEY = re.compile(r"([0-9a-f]{20})(?:-\d+)?")
 _FIELDS = frozenset({*WORDS, *MEDIA, "subtitles", "key"})
 
 
@@ -53,6 +56,9 @@ class CheckReport:
         encoding: what the manifest's text was read as; ``""`` where there is none.
         guessed: whether that was guessed by its looks.
         sample: the first cell that is not ASCII, where a wrong guess shows.
+        repeats: right rows without a key of their own that say in every column what an earlier one says; each is made,
+            and paid for, all the same.
+        first_repeat: the line of the first of them, 0 when there is none.
 
     """
 
@@ -69,6 +75,8 @@ class CheckReport:
     encoding: str = ""
     guessed: bool = False
     sample: Sample | None = None
+    repeats: int = 0
+    first_repeat: int = 0
 
     @property
     def ok(self) -> bool:
@@ -205,6 +213,8 @@ class _Checker:
         self._name = name
         self._unfilled = set(name.unknown(())) if name is not None else set()
         self._parts = Seen()
+        self._contents = Seen()
+        self._repeats = self._first_repeat = 0
         self._mistakes: list[Mistake] = []
         self._more = self._rows = self._jobs = self._unknown = 0
         self._cost = self._work = self._longest = 0.0
@@ -280,6 +290,7 @@ class _Checker:
 
     def _right(self, row: Row, plan: Plan) -> None:
         self._jobs += 1
+        self._compare(row)
         cost = self._generation.estimate(row.request)
         parts = sum(self._part_costs.get(step.operation, 0.0) for step in plan.steps[:-1])
         if cost is None:
@@ -295,6 +306,16 @@ class _Checker:
                 self._work += seconds
                 self._cost += 0.0 if last else self._part_costs.get(step.operation, 0.0)
         self._longest = max(self._longest, chain)
+
+    def _compare(self, row: Row) -> None:
+        """Count *row* when it repeats an earlier one. Who gives keys says that each row is a job of its own."""
+        made = _MADE_KEY.fullmatch(row.key)
+        if made is None:
+            return
+        content = repr((made[1], sorted(row.columns.items()))) if row.columns else made[1]
+        if not self._contents.add(content):
+            self._repeats += 1
+            self._first_repeat = self._first_repeat or row.line
 
     def report(self, most_running: int | None) -> CheckReport:
         """What was seen so far."""
@@ -312,6 +333,8 @@ class _Checker:
             unit=getattr(self._generation, "UNIT", ""),
             seconds=max(self._longest, self._work / most_running) if most_running else None,
             files=self._files.looked,
+            repeats=self._repeats,
+            first_repeat=self._first_repeat,
         )
 
 

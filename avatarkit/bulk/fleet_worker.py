@@ -80,8 +80,10 @@ class FleetWorker:
         settings = self._run.settings
         if settings.account != self._client.account_id:
             raise ConfigurationError(
-                f"the run {self._run.id} belongs to another account of {settings.provider}",
-                hint="Use the credentials it was begun with.",
+                f"the run {self._run.id} was begun with {settings.provider}, account {settings.account}; this is "
+                f"account {self._client.account_id}",
+                hint="Use the credentials it was begun with. If only the account's key was changed, give the client "
+                f"account={settings.account!r}.",
             )
         sink: Sink = self._sink if self._sink is not None else Files(Output.of(self._run))
         account = self._client._account  # noqa: SLF001 - of one package

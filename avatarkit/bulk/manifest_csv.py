@@ -25,7 +25,7 @@ Cells: TypeAlias = tuple[int, list[str]]
 
 
 def csv_rows(file: BinaryIO, reading: Reading, known: Callable[[str], bool]) -> Iterator[Cells | Mistake]:
-    """The rows of *file*, the header first; empty ones are left out. *reading* gets the encoding.
+    """The rows of *file*, the header first; those of nothing but blanks are left out. *reading* gets the encoding.
 
     Comma, semicolon or tab is told by the header: that one counts which gives most names that are *known*. Where the
     text is damaged a mistake says so, and the rows end.
@@ -60,7 +60,7 @@ def csv_rows(file: BinaryIO, reading: Reading, known: Callable[[str], bool]) -> 
                 yield Mistake(line=begins, column="", message=_damaged(error))
                 return
             break
-        if any(cells):
+        if any(map(str.strip, cells)):
             yield begins, cells
         begins = lines.number + 1
     if lines.mistake is not None:

@@ -71,7 +71,8 @@ def open_run(run: str, settings: RunSettings) -> Move[Run]:
         raise ConfigurationError(
             f"the run {run} was begun with {known.provider}, account {known.account}; this is"
             f" {settings.provider}, account {settings.account}",
-            hint="Use the credentials it was begun with, or another name for the run.",
+            hint="Use the credentials it was begun with, or another name for the run. If only the account's key was "
+            f"changed, give the client account={known.account!r}.",
         )
     # Somebody who starts it again has looked into the failures: they are counted anew.
     yield (

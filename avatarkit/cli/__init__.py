@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from avatarkit.cli.extras import install
+from avatarkit.cli.streams import settle_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,6 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Never raises for anything a command does wrong; without typer and rich it says what to install and gives 1.
     """
+    settle_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     lacking = _lacking()
     if lacking:

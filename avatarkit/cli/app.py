@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from avatarkit import __version__
 from avatarkit.cli import bulk, check, demo, doctor, generate, listing, output, sandbox, tasks, webhooks
@@ -25,14 +27,25 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it
         raise typer.Exit
 
 
+class _Root(TyperGroup):
+    """All commands, with the exit codes below their help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, and then the codes one a line: an epilog's lines are joined, or spaced out as paragraphs."""
+        super().format_help(ctx, formatter)
+        formatter.write("\nExit codes:\n")
+        for code, text in EXIT_CODES.items():
+            begin = f"  {code.value:3}  "
+            lines = textwrap.wrap(text, formatter.width - len(begin))
+            formatter.write(begin + f"\n{' ' * len(begin)}".join(lines) + "\n")
+
+
 def build() -> typer.Typer:
     """The application with every command."""
     app = typer.Typer(
         name="avatarkit",
+        cls=_Root,
         help=_ABOUT,
-        epilog="\n\n".join(
-            ["Exit codes:", *(f"{code.value:3}  {text}" for code, text in EXIT_CODES.items())]
-        ),
         add_completion=True,
         no_args_is_help=True,
         pretty_exceptions_enable=False,

@@ -11,7 +11,16 @@ from avatarkit.bulk.handles import handle_of, kind_of
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.records import Job, JobState, Run
 from avatarkit.cli import output
-from avatarkit.cli.bulk_journal import Journal, RunName, command_line, every, found, opened_ledger, the_run
+from avatarkit.cli.bulk_journal import (
+    Journal,
+    RunName,
+    account_hint,
+    every,
+    found,
+    going_on,
+    opened_ledger,
+    the_run,
+)
 from avatarkit.cli.failures import clean
 from avatarkit.cli.invocation import Invocation
 from avatarkit.cli.options import BaseUrl
@@ -53,7 +62,7 @@ def adopt(
     provider once, which is free, where its credentials are set; nothing changes when there is no such task.
     """
 
-    async def main() -> tuple[Run, str]:
+    async def main() -> tuple[str, str]:
         async with opened_ledger(journal, invocation) as ledger:
             each = await the_run(ledger, run)
             (job,) = await found(ledger, each.id, [key])
@@ -62,14 +71,16 @@ def adopt(
             await _check_free(ledger, each.id, job, handle.task_id)
             if not unchecked and not task.strip().startswith("avk1."):
                 await _check_there(invocation, each, handle, base_url)
-            return each, await _adopted(ledger, each, job, handle)
+            token = await _adopted(ledger, each, job, handle)
+            return token, await going_on(ledger, journal, each)
 
-    each, token = run_loop(invocation, main)
+    token, again = run_loop(invocation, main)
     if invocation.json:
         output.write_json({"key": key, "state": JobState.RUNNING.value, "token": token})
     else:
         output.line(f"{key}: this task is its own now, token {token}")
-        output.note(invocation, f"to go on: {command_line(journal, each)}")
+        if again:
+            output.note(invocation, f"to go on: {again}")
 
 
 async def _adopted(ledger: Ledger, run: Run, job: Job, handle: Handle) -> str:
@@ -176,7 +187,8 @@ async def _check_there(invocation: Invocation, run: Run, handle: Handle, base_ur
     try:
         async with opened(invocation, name, base_url=base_url) as client:
             if client.account_id != run.settings.account:
-                _unseen(invocation, handle, "the credentials are another account's than the run's")
+                why = "the credentials are another account's than the run's"
+                _unseen(invocation, handle, f"{why}. {account_hint(name, run.settings.account)}")
                 return
             status = await client.task(to_token(handle)).refresh(options=_LOOK)
     except (NotFound, BadRequest) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ import typer
 
 from avatarkit.bulk.checking import CheckReport, check_rows
 from avatarkit.bulk.feeding import digest_of
-from avatarkit.bulk.manifest import read_to_check
+from avatarkit.bulk.manifest import read_rows, read_to_check
 from avatarkit.bulk.manifest_text import Reading
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.bulk.planning import Planner
 from avatarkit.bulk.progress import money_text, seconds_text
 from avatarkit.bulk.records import Run, RunSettings
+from avatarkit.bulk.specs import Mistake, PlainRow, Row
 from avatarkit.cli import output
 from avatarkit.cli.bulk_journal import looked_into
 from avatarkit.cli.failures import Exit
@@ -32,9 +33,21 @@ _WRITTEN = re.compile(r"(?:manifest|line (\d+))(?:, ([^:]+))?: (.*)", re.DOTALL)
 """How a mistake is written."""
 
 
+@attrs.frozen(kw_only=True)
+class Checked(CheckReport):
+    """What checking a manifest file showed.
+
+    Attributes:
+        first_repeated: the line of the earlier row that the first repeat says again, 0 when there is none.
+
+    """
+
+    first_repeated: int = 0
+
+
 async def check(
     manifest: Path, settings: RunSettings, *, most_running: int | None, encoding: str | None = None
-) -> CheckReport:
+) -> Checked:
     """Look at every row of *manifest*, whose text has this *encoding*. Sends nothing, needs no credentials.
 
     Raises:
@@ -45,7 +58,7 @@ async def check(
     template = NameTemplate(settings.name, provider)
     reading = Reading(given=encoding)
     rows = read_to_check(manifest, capabilities=Planner(provider).capabilities, reading=reading)
-    return await check_rows(
+    found = await check_rows(
         rows,
         provider=provider,
         others=all_capabilities(),
@@ -53,6 +66,25 @@ async def check(
         name=template,
         reading=reading,
     )
+    earlier = 0
+    if found.ok and found.repeats:
+        earlier = await in_thread(_said_before, manifest, provider, encoding, found.first_repeat)
+    return Checked(**attrs.asdict(found, recurse=False), first_repeated=earlier)
+
+
+def _said_before(manifest: Path, provider: str, encoding: str | None, line: int) -> int:
+    """The line of the first row that says what the one of *line* says. Read again for it, as rows are not held."""
+    capabilities = Planner(provider).capabilities
+
+    def rows() -> Iterator[Row | PlainRow]:
+        every = read_rows(manifest, capabilities=capabilities, encoding=encoding)
+        return (row for row in every if not isinstance(row, Mistake))
+
+    def said(row: Row | PlainRow) -> tuple[str, Mapping[str, str]]:
+        return row.key.partition("-")[0], row.columns  # without the number that makes the key unique
+
+    again = next((said(row) for row in rows() if row.line == line), None)
+    return next((row.line for row in rows() if said(row) == again), 0)
 
 
 def settled_encoding(
@@ -152,6 +184,7 @@ def plan_lines(found: CheckReport, settings: RunSettings) -> list[str]:
     parts = f", {_count(found.parts, 'shared part')} before" if found.parts else ""
     lines = [f"{_count(found.jobs, 'video')} by {settings.provider}{parts}, into {settings.out}"]
     lines += reading_lines(found)
+    lines += _repeat_lines(found)
     cost, unit = found.cost, found.unit or "units"
     unknown = found.unknown_costs
     if settings.default_cost is not None:
@@ -165,6 +198,18 @@ def plan_lines(found: CheckReport, settings: RunSettings) -> list[str]:
     if found.seconds:
         lines.append(f"estimated time: {seconds_text(found.seconds)}")
     return lines
+
+
+def _repeat_lines(found: CheckReport) -> list[str]:
+    if not found.repeats:
+        return []
+    one = found.repeats == 1
+    lines = [found.first_repeat]
+    if isinstance(found, Checked) and found.first_repeated:
+        lines.insert(0, found.first_repeated)
+    rows = f"{_count(found.repeats, 'row')} {'is' if one else 'are'} the same as an earlier row"
+    where = f"{'' if one else 'first '}line {' and '.join(map(str, lines))}"
+    return [f"{rows}, and {'is' if one else 'are'} made again: {where}"]
 
 
 def _budget(budget: float, cost: float, unit: str, unknown: int) -> str:

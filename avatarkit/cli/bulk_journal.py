@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import re
 import shlex
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import typer
 
 from avatarkit.bulk.journal import PATIENCE, is_address, open_ledger
 from avatarkit.bulk.ledger import Ledger
 from avatarkit.bulk.peek import PeekedLedger
-from avatarkit.bulk.records import Job, JobState, Run, RunSettings
+from avatarkit.bulk.records import Job, JobState, Run, RunSettings, RunState
+from avatarkit.bulk.worktime import work_time
 from avatarkit.cli import output
 from avatarkit.cli.failures import clean
 from avatarkit.cli.invocation import Invocation
 from avatarkit.errors import ConfigurationError, InvalidRequest
+from avatarkit.transport.shared import account_variable
 
 Journal = Annotated[
     str, typer.Argument(metavar="JOURNAL", help="The run's file (….run.db), or a PostgreSQL address.")
@@ -33,6 +38,8 @@ LOOKING = 5.0
 MAIN = "main"
 """The name of a run that was given none."""
 
+ENGINE = "pgqueuer"
+"""What carries the workers' messages, unless another is named."""
 
 _WHERE = "It is MANIFEST.run.db beside the manifest, unless --journal said another file."
 
@@ -171,10 +178,33 @@ def shown(journal: str) -> str:
     return clean(journal) if not is_address(journal) else _without_password(journal)
 
 
+_ADDRESS = re.compile(
+    r"(?P<scheme>\w+://)(?:(?P<login>[^/]*)@)?(?P<place>[^?]*)(?:\?(?P<query>.*))?", re.DOTALL
+)
+# What an address may say besides its place. Only these are shown: whatever else stands there may be a secret.
+_PARAMETERS = frozenset({
+    "application_name", "channel_binding", "client_encoding", "connect_timeout", "dbname", "fallback_application_name",
+    "gssdelegation", "gssencmode", "gsslib", "host", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle",
+    "keepalives_interval", "krbsrvname", "load_balance_hosts", "max_protocol_version", "min_protocol_version",
+    "options", "passfile", "port", "require_auth", "requirepeer", "requiressl", "service", "servicefile", "ssl",
+    "ssl_max_protocol_version", "ssl_min_protocol_version", "sslcert", "sslcertmode", "sslcompression", "sslcrl",
+    "sslcrldir", "sslkey", "sslmode", "sslnegotiation", "sslrootcert", "sslsni", "target_session_attrs",
+    "tcp_user_timeout", "user",
+})  # fmt: skip
+
+
 def _without_password(address: str) -> str:
-    scheme, _, rest = address.partition("://")
-    login, at, place = rest.partition("?")[0].rpartition("@")
-    return f"{scheme}://{login.partition(':')[0]}{at}{place}"
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None:
+        return address.partition("://")[0] + "://"
+    login, place = parts["login"], parts["place"]
+    if "@" in place:  # a slash in a password that should have been written as %2F
+        login, place = place.partition(":")[0], place.rpartition("@")[2]
+    user = "" if login is None else re.split("[:?]", login, maxsplit=1)[0] + "@"
+    kept = [
+        pair for pair in (parts["query"] or "").split("&") if unquote(pair.partition("=")[0]) in _PARAMETERS
+    ]
+    return f"{parts['scheme']}{user}{place}{'?' if kept else ''}{'&'.join(kept)}"
 
 
 def command_line(journal: str, run: Run) -> str:
@@ -185,3 +215,52 @@ def command_line(journal: str, run: Run) -> str:
     if run.id != MAIN:
         words += ["--run", run.id]
     return shlex.join(words)
+
+
+# -- going on
+
+
+def _fleet(run: str) -> str:
+    return f"fleet:{run}"
+
+
+async def keep_fleet(ledger: Ledger, run: str, engine: str = "") -> None:
+    """Write down that *run* is for workers, with this *engine* if it is known."""
+    if engine or await ledger.recall("", _fleet(run), younger_than=math.inf) is None:
+        await ledger.remember("", _fleet(run), {"engine": engine})
+
+
+async def going_on(ledger: Ledger, journal: str, run: Run) -> str:
+    """The command that goes on with *run*; ``""`` while some process works on it, which goes on by itself."""
+    work = await work_time(ledger, run.id)
+    if work.active(await ledger.now()):
+        return ""
+    fleet = await ledger.recall("", _fleet(run.id), younger_than=math.inf)
+    if fleet is None or not is_address(journal):
+        return command_line(journal, run)
+    return fleet_line(journal, run, str(fleet.get("engine") or ""))
+
+
+def fleet_line(journal: str, run: Run, engine: str = "") -> str:
+    """The command that has a worker go on with *run*, or that has it submit again when it was stopped."""
+    place, more = ["--dsn", shown(journal)], ["--run", run.id] if run.id != MAIN else []
+    if run.state is not RunState.ACTIVE:
+        return shlex.join(["avatarkit", "bulk", "feed", run.settings.manifest or "MANIFEST", *place, *more])
+    # Which engine is not said where it is the usual one.
+    named = ["--engine", engine] if engine not in ("", ENGINE) else []
+    return shlex.join(["avatarkit", "bulk", "worker", *place, *more, *named])
+
+
+def same_account(error: ConfigurationError, run: Run | None, account: str) -> ConfigurationError:
+    """*error* of a client of *account*, with what to do where *run* was begun with another one of the provider."""
+    if run is not None and run.settings.account != account:
+        error.hint = account_hint(run.settings.provider, run.settings.account)
+    return error
+
+
+def account_hint(provider: str, account: str) -> str:
+    """What to do when something was begun with this *account*, and the credentials seem to be another's."""
+    return (
+        f"Use the credentials it was begun with. If they are the same account's, whose key was changed: "
+        f"set {account_variable(provider)}={account}"
+    )

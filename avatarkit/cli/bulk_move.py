@@ -11,7 +11,15 @@ from avatarkit.bulk.journal import is_address, open_ledger
 from avatarkit.bulk.records import Run
 from avatarkit.bulk.transfer import Moved, move_run
 from avatarkit.cli import output
-from avatarkit.cli.bulk_journal import LOOKING, RunName, check_address, opened_ledger, shown, the_run
+from avatarkit.cli.bulk_journal import (
+    LOOKING,
+    RunName,
+    check_address,
+    keep_fleet,
+    opened_ledger,
+    shown,
+    the_run,
+)
 from avatarkit.cli.invocation import Invocation
 from avatarkit.cli.running import run as run_loop
 from avatarkit.errors import InvalidRequest
@@ -43,6 +51,7 @@ def move(
             try:
                 moved = await move_run(source, target, each.id)  # type: ignore[arg-type]  # a file's ledger
                 there = await target.get_run(each.id)
+                await keep_fleet(target, each.id)
             finally:
                 await target.aclose()
             assert there is not None

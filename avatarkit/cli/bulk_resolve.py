@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from avatarkit.bulk.ledger import Ledger
-from avatarkit.bulk.records import Job, JobState, Run, RunState
+from avatarkit.bulk.records import Job, JobState, RunState
 from avatarkit.cli import output
-from avatarkit.cli.bulk_journal import Journal, RunName, command_line, every, found, opened_ledger, the_run
+from avatarkit.cli.bulk_journal import Journal, RunName, every, found, going_on, opened_ledger, the_run
 from avatarkit.cli.failures import Exit
 from avatarkit.cli.invocation import Invocation
 from avatarkit.cli.running import run as run_loop
@@ -36,12 +36,23 @@ def resend(
     run: RunName = None,
     yes: Yes = False,
 ) -> None:
-    """Submit jobs again when the run is started again. **Billed** then, and a held one perhaps for the second time."""
+    """Submit jobs again when the run is started again. Billed then, and a held one perhaps for the second time."""
     states = (*((JobState.HELD,) if all_held else ()), *((JobState.FAILED,) if failed else ()))
     if all_held or (keys and not failed):
         _ask("A held job may have been accepted, and would be paid for twice. Submit again?", yes=yes)
     allowed = (JobState.HELD, JobState.FAILED)
-    _decide(invocation, journal, run, keys, states, allowed, "will be submitted again", lambda it: it.resend)
+    which = "--all-held or --failed"
+    _decide(
+        invocation,
+        journal,
+        run,
+        keys,
+        states,
+        allowed,
+        which,
+        "will be submitted again",
+        lambda it: it.resend,
+    )
 
 
 def abandon(
@@ -54,7 +65,8 @@ def abandon(
 ) -> None:
     """Give held jobs up: they are never sent again, and nothing is set aside for them any more."""
     states = (JobState.HELD,) if all_held else ()
-    _decide(invocation, journal, run, keys, states, (JobState.HELD,), "abandoned", lambda it: it.abandon)
+    held = (JobState.HELD,)
+    _decide(invocation, journal, run, keys, states, held, "--all-held", "abandoned", lambda it: it.abandon)
 
 
 def cancel(
@@ -70,7 +82,7 @@ def cancel(
     """Cancel jobs that were not submitted yet. What runs goes on; its video is fetched by the next start."""
     allowed = (JobState.NEW, JobState.BLOCKED)
     if not everything:
-        _decide(invocation, journal, run, keys, (), allowed, "cancelled", lambda it: it.cancel)
+        _decide(invocation, journal, run, keys, (), allowed, "--all", "cancelled", lambda it: it.cancel)
         return
     if keys:
         raise InvalidRequest("give keys, or --all, not both")
@@ -92,14 +104,17 @@ def _decide(
     keys: Sequence[str] | None,
     states: Sequence[JobState],
     allowed: Sequence[JobState],
+    which: str,
     word: str,
     how: Callable[[Ledger], Callable[[str, Sequence[str]], Awaitable[int]]],
 ) -> None:
-    """Do one thing with the jobs named, or with all in *states*."""
-    if bool(keys) == bool(states):
-        raise InvalidRequest("give keys of jobs, or an option that says which, not both")
+    """Do one thing with the jobs named, or with all in *states*, as the option *which* says."""
+    if keys and states:
+        raise InvalidRequest(f"give keys of jobs, or {which}, not both")
+    if not keys and not states:
+        raise InvalidRequest(f"give keys of jobs, or {which}")
 
-    async def main() -> tuple[Run, int]:
+    async def main() -> tuple[int, str]:
         async with opened_ledger(journal, invocation) as ledger:
             each = await the_run(ledger, run)
             if keys:
@@ -111,12 +126,12 @@ def _decide(
             count = 0
             for at in range(0, len(names), _AT_ONCE):
                 count += await how(ledger)(each.id, names[at : at + _AT_ONCE])
-            return each, count
+            return count, await going_on(ledger, journal, each)
 
-    each, count = run_loop(invocation, main)
+    count, again = run_loop(invocation, main)
     _said(invocation, count, word)
-    if count and word != "abandoned":
-        _go_on(invocation, journal, each)
+    if count and again and word != "abandoned":
+        output.note(invocation, f"to go on: {again}")
 
 
 def _check_states(jobs: Sequence[Job], allowed: Sequence[JobState]) -> None:
@@ -141,7 +156,3 @@ def _said(invocation: Invocation, count: int, word: str) -> None:
         output.write_json({"jobs": count})
     else:
         output.line(f"{count:,} {'job' if count == 1 else 'jobs'} {word}")
-
-
-def _go_on(invocation: Invocation, journal: str, run: Run) -> None:
-    output.note(invocation, f"to go on: {command_line(journal, run)}")

@@ -17,7 +17,15 @@ from avatarkit.bulk.progress import measure
 from avatarkit.bulk.records import Run
 from avatarkit.bulk.run import BulkRun, JobOutcome
 from avatarkit.cli import bulk_check, output
-from avatarkit.cli.bulk_journal import MAIN, command_line, exists, looked_into, open_patiently, shown
+from avatarkit.cli.bulk_journal import (
+    MAIN,
+    command_line,
+    exists,
+    looked_into,
+    open_patiently,
+    same_account,
+    shown,
+)
 from avatarkit.cli.bulk_live import Live
 from avatarkit.cli.bulk_places import Places
 from avatarkit.cli.bulk_tell import exit_of, outcome_document, outcome_line, summary, summary_lines
@@ -35,7 +43,7 @@ from avatarkit.cli.options import (
     Sidecar,
 )
 from avatarkit.cli.running import opened, run
-from avatarkit.errors import InvalidRequest
+from avatarkit.errors import ConfigurationError, InvalidRequest
 from avatarkit.events import Event, SubmissionSettled
 
 Manifest = Annotated[
@@ -209,9 +217,11 @@ class Going:
             unbound = wanted.unbound
             if unbound is not None and unbound.account == client.account_id:
                 await ledger.open_run(wanted.run, unbound)  # the run itself takes "no budget" for "as before"
-            bulk = await stack.enter_async_context(
-                BulkRun(client, wanted.manifest, ledger, options_of(wanted))
-            )
+            bulk = BulkRun(client, wanted.manifest, ledger, options_of(wanted))
+            try:
+                bulk = await stack.enter_async_context(bulk)
+            except ConfigurationError as error:
+                raise same_account(error, wanted.earlier, client.account_id) from None
             assert bulk.run is not None
             self._invocation.ledger.going_on = self._again or command_line(wanted.journal, bulk.run)
             await self._say_begun(ledger)

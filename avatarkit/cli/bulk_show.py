@@ -16,11 +16,11 @@ from avatarkit.bulk.outcomes import export as export_jobs
 from avatarkit.bulk.progress import Progress, measure, money_text, seconds_text
 from avatarkit.bulk.records import Job, JobState, Run
 from avatarkit.cli import output
-from avatarkit.cli.bulk_journal import Journal, RunName, command_line, every, looked_into, shown, the_run
+from avatarkit.cli.bulk_journal import Journal, RunName, every, going_on, looked_into, shown, the_run
 from avatarkit.cli.bulk_tell import advice, job_document, summary
 from avatarkit.cli.failures import clean
 from avatarkit.cli.invocation import Invocation
-from avatarkit.cli.options import Force
+from avatarkit.cli.options import Force, as_path
 from avatarkit.cli.running import run as run_loop
 
 _MOST_SHOWN = 500
@@ -29,25 +29,26 @@ _MOST_SHOWN = 500
 def status(invocation: Invocation, *, journal: Journal, run: RunName = None) -> None:
     """Show how far a run is; every run, when the journal has several. Works while it goes."""
 
-    async def main() -> list[tuple[Run, Progress]]:
+    async def main() -> tuple[list[tuple[Run, Progress]], str]:
         async with looked_into(journal, invocation) as ledger:
             known = await ledger.runs()
             if run is not None or len(known) < 2:
                 known = [await the_run(ledger, run)]
-            return [(each, await measure(ledger, each.id)) for each in known]
+            seen = [(each, await measure(ledger, each.id)) for each in known]
+            return seen, await going_on(ledger, journal, known[0]) if len(known) == 1 else ""
 
-    found = run_loop(invocation, main)
+    found, again = run_loop(invocation, main)
     told = [summary(each, seen, shown(journal)) for each, seen in found]
     if invocation.json:
         output.write_json(told[0] if len(told) == 1 else {"runs": told})
     elif len(found) == 1:
-        _facts(journal, *found[0])
+        _facts(journal, *found[0], again)
     else:
         for each, seen in found:
             output.line(f"{each.id}: {seen.line()}")
 
 
-def _facts(journal: str, run: Run, seen: Progress) -> None:
+def _facts(journal: str, run: Run, seen: Progress, again: str) -> None:
     settings = run.settings
     budget = f" of {money_text(seen.budget)}" if seen.budget is not None else ""
     aside = f", {money_text(seen.reserved)} set aside" if seen.reserved else ""
@@ -80,8 +81,8 @@ def _facts(journal: str, run: Run, seen: Progress) -> None:
     )
     for text in advice(summary(run, seen, shown(journal))):
         output.line(text)
-    if seen.left:
-        output.line(f"to go on: {command_line(journal, run)}")
+    if seen.left and again:
+        output.line(f"to go on: {again}")
 
 
 def _unstored(seen: Progress) -> str:
@@ -96,7 +97,7 @@ def report(
     *,
     journal: Journal,
     output_to: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.", parser=as_path)
     ] = Path("report.html"),
     run: RunName = None,
 ) -> None:
@@ -167,7 +168,14 @@ def export(
     *,
     journal: Journal,
     output_to: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write: .csv, .tsv or .jsonl.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The file to write: .csv, .tsv or .jsonl.",
+            parser=as_path,
+        ),
     ],
     form: Annotated[
         Form | None, typer.Option("--format", help="Of the file; else its ending says it.")

@@ -12,6 +12,7 @@ import attrs
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.bulk.options import BulkOptions
 from avatarkit.bulk.records import Run, RunSettings
+from avatarkit.cli.options import address_problems, settle
 from avatarkit.errors import InvalidRequest
 from avatarkit.transport.store_urls import is_store_url
 
@@ -66,6 +67,7 @@ def settled(given: dict[str, Any], manifest: Path, earlier: Run | None) -> RunSe
             raise InvalidRequest("budget: nan found, a number allowed")
         values["budget"] = None
     folder = str(values["out"])
+    settle(address_problems("out", folder))
     if not is_store_url(folder) and Path(folder).exists() and not Path(folder).is_dir():
         raise InvalidRequest(f"out: {folder} is a file, a folder is needed")
     chosen = {name: value for name, value in values.items() if value is not None}

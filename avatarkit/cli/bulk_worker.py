@@ -21,7 +21,16 @@ from avatarkit.bulk.progress import measure
 from avatarkit.bulk.records import Run
 from avatarkit.bulk.run import BulkRun
 from avatarkit.cli import bulk_check, output
-from avatarkit.cli.bulk_journal import MAIN, check_address, open_patiently, shown, the_run
+from avatarkit.cli.bulk_journal import (
+    ENGINE,
+    MAIN,
+    check_address,
+    keep_fleet,
+    open_patiently,
+    same_account,
+    shown,
+    the_run,
+)
 from avatarkit.cli.bulk_places import places_in
 from avatarkit.cli.bulk_tell import exit_of, summary, summary_lines
 from avatarkit.cli.bulk_wanted import Wanted, options_of, settled
@@ -36,9 +45,11 @@ from avatarkit.cli.options import (
     MaxFailures,
     Retries,
     Sidecar,
+    address_problems,
+    settle,
 )
 from avatarkit.cli.running import opened, run
-from avatarkit.errors import InvalidRequest
+from avatarkit.errors import ConfigurationError, InvalidRequest
 from avatarkit.events import Event
 from avatarkit.settings import Polling
 from avatarkit.transport.store_urls import is_store_url
@@ -99,6 +110,7 @@ def feed(
 ) -> None:
     """Check every row and put the run into PostgreSQL, where workers find it. They submit it, which is billed."""
     if out is not None and not is_store_url(out):
+        settle(address_problems("out", out))
         out = str(Path(out).absolute())  # workers are started elsewhere
     given = {
         "provider": provider, "out": out, "name": name, "budget": budget, "default_cost": default_cost,
@@ -144,7 +156,11 @@ async def _fed(invocation: Invocation, wanted: Wanted) -> int:
         if (unbound := wanted.unbound) is not None and unbound.account == client.account_id:
             await ledger.open_run(wanted.run, unbound)  # the run itself takes "no budget" for "as before"
         bulk = BulkRun(client, wanted.manifest, ledger, options_of(wanted))
-        bulk = await stack.enter_async_context(bulk)
+        try:
+            bulk = await stack.enter_async_context(bulk)
+        except ConfigurationError as error:
+            raise same_account(error, wanted.earlier, client.account_id) from None
+        await keep_fleet(ledger, wanted.run)
         try:
             return await bulk.feed()
         except InvalidRequest as error:  # rows that the ledger has with another content
@@ -164,7 +180,7 @@ def worker(
     engine: Annotated[
         str,
         typer.Option("--engine", metavar="NAME", help="pgqueuer or procrastinate; the same for all workers."),
-    ] = "pgqueuer",
+    ] = ENGINE,
     submits: Annotated[int, typer.Option("--submits", min=1, help="Uploads and submissions at once.")] = 16,
     downloads: Annotated[int, typer.Option("--downloads", min=1, help="Downloads at once.")] = 8,
     per_second: Annotated[
@@ -212,7 +228,11 @@ def worker(
                 await ledger.set_limits(client.account_id, most_running=max_running)
             pace = "" if rate is None else f", at most {rate:g} requests a second over all workers"
             output.note(invocation, f"working on the run {found.id} in {shown(dsn)} with {engine}{pace}")
-            await _carried(invocation, FleetWorker(client, ledger, found, carrying, options))
+            await keep_fleet(ledger, found.id, engine)
+            try:
+                await _carried(invocation, FleetWorker(client, ledger, found, carrying, options))
+            except ConfigurationError as error:
+                raise same_account(error, found, client.account_id) from None
             return await _summed_up(invocation, ledger, found.id, dsn, over=until_done)
 
     code = run(invocation, main)

@@ -17,6 +17,7 @@ from avatarkit.cli.demo_bulk import demo_bulk
 from avatarkit.cli.extras import studio_remark
 from avatarkit.cli.failures import Interrupted
 from avatarkit.cli.invocation import Invocation, Ledger, command
+from avatarkit.cli.options import as_path
 from avatarkit.cli.progress import Board
 from avatarkit.cli.running import opened, operation, run
 from avatarkit.cli.sandbox import environment, export_lines, listening, new_sandbox
@@ -67,9 +68,9 @@ def demo(
     invocation: Invocation,
     *,
     clips: Annotated[int | None, typer.Option("--clips", min=1, help="How many videos (4).")] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files.")] = Path(
-        "avatarkit-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the files.", parser=as_path)
+    ] = Path("avatarkit-demo"),
     provider: Annotated[
         str | None,
         typer.Option("--provider", metavar="NAME", help='A video from this one, or from each: "all".'),

@@ -16,13 +16,14 @@ import typer
 from avatarkit import __version__, errors, providers
 from avatarkit.cli import output
 from avatarkit.cli.extras import EXTRAS, FONT, draws_chinese, install
-from avatarkit.cli.failures import clean
+from avatarkit.cli.failures import Exit, clean
 from avatarkit.cli.invocation import Invocation, command
 from avatarkit.cli.listing import counters
 from avatarkit.cli.running import opened, run
 from avatarkit.protocol.redact import fingerprint
 from avatarkit.settings import CallOptions
 from avatarkit.transport.session import Network
+from avatarkit.transport.shared import account_variable
 
 _BASE = ("aiohttp", "attrs", "cattrs", "anyio", "orjson")
 _PATIENCE = CallOptions(timeout=20.0, retries=1)
@@ -46,7 +47,10 @@ def doctor(
     *,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the providers.")] = False,
 ) -> None:
-    """Check the installation, the credentials and the way to the providers. Shows no secret; exit code 1 if unwell."""
+    """Check the installation, the credentials and the way to the providers. Shows no secret; exit code 1 if unwell.
+
+    Exit code 3 when no provider has credentials; with --offline, where nobody is asked, that is only said.
+    """
     checkup = Checkup()
     checkup.told = {
         "avatarkit": __version__,
@@ -57,13 +61,18 @@ def doctor(
         "tls": _tls(checkup.problems),
     }
     checkup.told["providers"] = run(invocation, lambda: _providers(invocation, checkup, offline=offline))
+    bare = "" if checkup.problems else _bare(checkup.told["providers"])
+    if bare and not offline:
+        checkup.problems.append(bare)
     checkup.told |= {"problems": checkup.problems, "ok": not checkup.problems}
     if invocation.json:
         output.write_json(checkup.told)
     else:
         _print(checkup)
-    if checkup.problems:
-        raise typer.Exit(1)
+    if bare and offline:
+        output.note(invocation, f"{bare} (not needed for what is checked offline)")
+    elif checkup.problems:
+        raise typer.Exit(Exit.CREDENTIALS if bare else Exit.OTHER)
 
 
 def version(name: str) -> str | None:
@@ -123,7 +132,7 @@ async def _provider(
         "name": name,
         "base_url": clean(base_url),
         "credentials": {key: bool(value) for key, value in zip(spec.credentials, values, strict=True)},
-        "account": fingerprint(name, *values) if all(values) else "",
+        "account": _account(name, values) if all(values) else "",
         "proxy": re.sub(r"^([a-z0-9]+://)[^/]*@", r"\1***@", proxy) if proxy else "",
         "answer": "not asked",
     }
@@ -133,6 +142,18 @@ async def _provider(
     elif all(values) and not offline:
         await _ask(invocation, name, told, problems)
     return told
+
+
+def _bare(told: list[dict[str, Any]]) -> str:
+    """That no provider has all its credentials, and what to set; ``""`` when one has."""
+    if any(all(each["credentials"].values()) for each in told):
+        return ""
+    names = ", or ".join(" and ".join(each["credentials"]) for each in told)
+    return f"no provider has credentials: set {names}"
+
+
+def _account(name: str, credentials: list[str]) -> str:
+    return clean(os.environ.get(account_variable(name), "").strip()) or fingerprint(name, *credentials)
 
 
 async def _ask(invocation: Invocation, name: str, told: dict[str, Any], problems: list[str]) -> None:

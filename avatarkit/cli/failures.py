@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import re
@@ -91,6 +92,9 @@ _ADVICE: Final[tuple[tuple[type[BaseException], str], ...]] = (
 )
 # Problems of something that was given, as ``field: figure found, figure allowed``; others are of what is missing.
 _GIVEN: Final = re.compile(r"\bno (such )?file\b|\bfound\b.*\ballowed\b", re.DOTALL)
+_OPTION: Final = re.compile(
+    r"account='([\w.-]+)' for the client, or the variable (\w+); or same_account=False\."
+)
 _MISSING: Final = re.compile(r"\bnone (found|given)\b|\bfound 0\b")
 _SIMPLE_FIELDS: Final = (
     "code", "provider", "endpoint", "kind", "http_status", "request_id", "retry_after", "task_id", "token",
@@ -158,7 +162,7 @@ def hint(error: BaseException, ledger: Ledger | None = None, *, command: str = "
         return "Copy it whole, as it was printed."
     if isinstance(error, errors.MissingExtra):
         return error.hint
-    own = clean(getattr(error, "hint", ""))
+    own = _OPTION.sub(r"set \2=\1.", clean(getattr(error, "hint", "")))
     paid = _paid_hint(ledger) if ledger is not None else ""
     if paid:
         kept = own if isinstance(error, errors.ProviderError | errors.TaskFailed) else ""
@@ -202,15 +206,16 @@ def _doubt_hint(error: errors.SubmissionInDoubt) -> str:
 
 def tell(error: BaseException, invocation: Invocation, *, command: str = "avatarkit") -> Exit:
     """Print *error* of *command* in the form that was asked for; the exit code to end with."""
+    advice = hint(error, invocation.ledger, command=command)
     if invocation.debug:
-        sys.stderr.write(clean("".join(traceback.format_exception(error))))
+        with contextlib.suppress(OSError):  # nobody reads it: that must not hide how it ends
+            sys.stderr.write(clean(_traceback(error, told=advice)))
     if invocation.json:
         told = describe(error, invocation.ledger, command=command)
         output.write_json({"error": told}, lines=invocation.lines)
     known = isinstance(error, errors.AvatarKitError | OSError)
     what = clean(str(error)) or type(error).__name__
     output.warn(f"avatarkit: {what}" if known else f"avatarkit: {type(error).__name__}: {what}")
-    advice = hint(error, invocation.ledger, command=command)
     if not known and not invocation.debug:
         report = (
             "Report it"
@@ -222,6 +227,17 @@ def tell(error: BaseException, invocation: Invocation, *, command: str = "avatar
         output.warn(f"  {advice}")
     _tell_ledger(invocation.ledger, told=advice)
     return exit_code(error, invocation.ledger)
+
+
+def _traceback(error: BaseException, *, told: str) -> str:
+    """The traceback of *error* without those of its notes that *told*, which is printed below it, says as well."""
+    shown = traceback.TracebackException.from_exception(error)
+    said = {getattr(error, "hint", "")} if getattr(error, "hint", "") in told else set()
+    if isinstance(error, errors.SubmissionInDoubt):
+        said.add(error.where_to_look)
+    if shown.__notes__:
+        shown.__notes__ = [note for note in shown.__notes__ if note not in said]
+    return "".join(shown.format())
 
 
 def _tell_ledger(ledger: Ledger, *, told: str = "") -> None:

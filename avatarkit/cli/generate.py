@@ -39,6 +39,8 @@ from avatarkit.request import VideoRequest
 from avatarkit.transport.sources import is_url
 
 Text = Annotated[str | None, typer.Option("--text", help="What to say; - reads standard input.")]
+_LONGEST = 4 << 20  # bytes of a text; no provider takes a hundredth of that
+_STAND_IN = "A text in the place of one that could not be read."
 
 
 @attrs.frozen(kw_only=True)
@@ -145,7 +147,7 @@ def generate(
 def _checked(job: Job) -> tuple[VideoRequest, tuple[Step, ...]]:
     """*job* as a request, and its steps; everything wrong with it is raised together."""
     problems = _combination(job)
-    text = _read_text(job.text, job.text_file, problems)
+    text = _text(job, problems)
     options = _options(job.options, problems)
     if job.wait:
         problems += check_target(job.target, force=job.force, title=job.title)
@@ -197,29 +199,57 @@ def _combination(job: Job) -> list[str]:
         problems.append("--text needs --voice")
     elif job.audio is not None and (job.voice or job.subtitles):
         problems.append("--voice and --subtitles go with --text, not with --audio")
+    for name, given in (("avatar", job.avatar), ("voice", job.voice)):
+        if given is not None and not given.strip():
+            problems.append(f"{name}: it is empty")
     for name, path in (("image", job.image), ("video", job.video), ("audio", job.audio)):
-        if path is not None and not is_url(path) and not Path(path).is_file():
-            problems.append(f"{name}: there is no file {path}")
+        if path is not None and not is_url(path):
+            problems += _file_problems(name, path)
     return problems
 
 
-def _read_text(text: str | None, file: Path | None, problems: list[str]) -> str | None:
-    if text == "-":
-        data, name = sys.stdin.buffer.read(), "standard input"
-    elif file is not None:
-        name = str(file)
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            problems.append(f"text: {name} cannot be read: {error.strerror or error}")
-            return None
-    else:
-        return text
-    try:
-        return data.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        problems.append(f"text: {name} is not UTF-8")
+def _file_problems(name: str, path: str) -> list[str]:
+    if not path.strip():
+        return [f"{name}: it is empty"]
+    if Path(path).is_file():
+        return []
+    if not Path(path).exists():
+        return [f"{name}: there is no file {path}"]
+    what = "a folder" if Path(path).is_dir() else "no regular file"
+    return [f"{name}: {path} found, which is {what}, a file allowed"]
+
+
+def _text(job: Job, problems: list[str]) -> str | None:
+    """What is to be said, or something in its place where that is wrong, so that the rest is looked at all the same."""
+    if job.text is None and job.text_file is None:
         return None
+    try:
+        text, where = _read_text(job.text, job.text_file)
+        if text.strip():
+            return text
+        problems.append(f"text: {where} is empty")
+    except OSError as error:
+        problems.append(f"text: {job.text_file} cannot be read: {error.strerror or error}")
+    except ValueError as error:
+        problems.append(f"text: {error}")
+    return _STAND_IN
+
+
+def _read_text(text: str | None, file: Path | None) -> tuple[str, str]:
+    """What is to be said, and where that was found. Raises OSError, and ValueError for what is no text."""
+    if text == "-":
+        data, where = sys.stdin.buffer.read(_LONGEST + 1), "standard input"
+    elif file is not None:
+        with file.open("rb") as opened_file:
+            data, where = opened_file.read(_LONGEST + 1), str(file)
+    else:
+        return text or "", "it"
+    if len(data) > _LONGEST:
+        raise ValueError(f"{where} found with more than {_LONGEST >> 20} MB, less allowed")
+    try:
+        return data.decode("utf-8-sig").strip(), where
+    except UnicodeDecodeError:
+        raise ValueError(f"{where} is not UTF-8") from None
 
 
 def _options(given: list[str], problems: list[str]) -> dict[str, Any]:

@@ -100,6 +100,30 @@ def take_shared(invocation: Invocation, given: dict[str, Any]) -> None:
             setattr(invocation, name, True)
 
 
+# These go to the system as they came, and a file may have any name that it allows. Material is not among them: it is
+# written down in the tokens of chains, which are text.
+_FILES = frozenset({"files", "text_file", "output_to"})
+
+
+def check_text(ctx: typer.Context, given: dict[str, Any]) -> None:
+    """See that what was *given* is text, which bytes that are no UTF-8 are not; names of files may have them.
+
+    Raises:
+        typer.BadParameter: one is not; names its option.
+
+    """
+    for parameter in ctx.command.params:
+        value = given.get(parameter.name or "")
+        values = value if isinstance(value, list | tuple) else [value]
+        if parameter.name not in _FILES and not all(_is_text(str(each)) for each in values):
+            wrong: Any = parameter
+            raise typer.BadParameter("it holds bytes that are not UTF-8.", ctx=ctx, param=wrong)
+
+
+def _is_text(value: str) -> bool:
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+
+
 def command(app: typer.Typer, name: str, **options: Any) -> Callable[[F], F]:
     """Register a command whose first parameter is the :class:`Invocation`; it takes the shared options too."""
 
@@ -109,6 +133,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[F], F]:
         def run(ctx: typer.Context, **given: Any) -> None:
             invocation = ctx.find_root().obj
             take_shared(invocation, given)
+            check_text(ctx, given)
             function(invocation, **given)
 
         context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)

@@ -24,9 +24,9 @@ Every = Annotated[bool, typer.Option("--all", help="Every page, not only one.")]
 PageNumber = Annotated[int, typer.Option("--page", min=1, help="Which page, from 1.")]
 PageSize = Annotated[int, typer.Option("--size", min=1, help="Rows a page.")]
 Public = Annotated[
-    bool | None,
-    typer.Option("--public/--own", help="The provider's stock, or your own; else the provider's usual list."),
+    bool, typer.Option("--public", help="The provider's stock; with neither, the provider's usual list.")
 ]
+Own = Annotated[bool, typer.Option("--own", help="What the account has made.")]
 T = TypeVar("T")
 
 
@@ -57,21 +57,24 @@ def list_avatars(
     invocation: Invocation,
     *,
     provider: Provider = "hifly",
-    public: Public = None,
+    public: Public = False,
+    own: Own = False,
     every: Every = False,
     page: PageNumber = 1,
     size: PageSize = 20,
     base_url: BaseUrl = None,
 ) -> None:
     """List avatars: the provider's public ones, or your own, where it tells. Free."""
-    _list(invocation, "avatars", provider, base_url, public, every=every, page=page, size=size)
+    whose = _whose("avatars", public=public, own=own)
+    _list(invocation, "avatars", provider, base_url, whose, every=every, page=page, size=size)
 
 
 def list_voices(
     invocation: Invocation,
     *,
     provider: Provider = "hifly",
-    public: Public = None,
+    public: Public = False,
+    own: Own = False,
     kind: Annotated[Kind | None, typer.Option("--kind", help="The same as --own or --public.")] = None,
     every: Every = False,
     page: PageNumber = 1,
@@ -79,11 +82,15 @@ def list_voices(
     base_url: BaseUrl = None,
 ) -> None:
     """List voices: your own, or the provider's public ones. Free."""
-    wanted = None if kind is None else kind is Kind.PUBLIC
-    if None not in (public, wanted) and public is not wanted:
-        raise InvalidRequest("kind: both your own and the public voices found, one of them allowed")
-    whose = wanted if public is None else public
+    whose = _whose("voices", public=public or kind is Kind.PUBLIC, own=own or kind is Kind.OWN)
     _list(invocation, "voices", provider, base_url, whose, every=every, page=page, size=size)
+
+
+def _whose(group: str, *, public: bool, own: bool) -> bool | None:
+    """Whether the public ones are wanted; None where nothing was said."""
+    if public and own:
+        raise InvalidRequest(f"both --public and --own {group} found, one of them allowed")
+    return public if public or own else None
 
 
 def _list(

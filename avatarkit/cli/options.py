@@ -51,16 +51,39 @@ class Target:
     url: str = ""
 
 
+def address_problems(name: str, text: str) -> list[str]:
+    """What speaks against writing to *text*, given as *name*: no other URL than an object store's can be written to.
+
+    As a path it would make folders like ``http:/host``. It is not quoted, since it may hold a password.
+    """
+    scheme, slashes, _ = text.partition("://")
+    if not slashes or is_store_url(text):
+        return []
+    return [
+        f"{name}: a URL of {scheme[:20]!r} found, a path or a URL of s3://, oss://, gs:// or az:// allowed"
+    ]
+
+
+def as_path(text: str) -> Path:
+    """*text* as a path, for what is written to files only. Raises BadParameter, which names the option, for a URL."""
+    scheme, slashes, _ = str(text).partition("://")
+    if slashes:
+        raise typer.BadParameter(f"a URL of {scheme[:20]!r} found, a path allowed")
+    return Path(text)
+
+
 def as_target(text: str) -> Target:
     """*text* as a target; one that exists as a folder, or ends with a slash, is a folder.
 
     Raises:
         ConfigurationError: it is the URL of an object store, but not a good one.
+        InvalidRequest: it is another URL.
 
     """
     if is_store_url(text):
         where = parse_location(text)
         return Target(Path(where.path), not where.path or where.path.endswith("/"), url=text)
+    settle(address_problems("output", text))
     folder = text.endswith(("/", os.sep))
     with contextlib.suppress(OSError):  # a name that is too long, for one; the trial tells
         folder = folder or Path(text).is_dir()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -42,7 +44,10 @@ def prepare_streams() -> None:
 def write_json(document: Any, *, lines: bool = False) -> None:
     """*document* on standard output, as UTF-8 with a line end; *lines*: all of it on one line."""
     form = orjson.OPT_NON_STR_KEYS | (0 if lines else orjson.OPT_INDENT_2)
-    data = orjson.dumps(document, option=form) + b"\n"
+    try:
+        data = orjson.dumps(document, option=form) + b"\n"
+    except TypeError:  # a path with bytes that are no UTF-8; escaped, whoever reads it gets the same path
+        data = json.dumps(document, indent=None if lines else 2).encode() + b"\n"
     sys.stdout.flush()
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:
@@ -59,9 +64,10 @@ def line(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """One line on standard error, also with ``--quiet``."""
-    sys.stderr.write(printable(text) + "\n")
-    sys.stderr.flush()
+    """One line on standard error, also with ``--quiet``. Where nobody reads it any more, nothing happens."""
+    with suppress(OSError):  # a remark that is lost is no reason to leave a paid task
+        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.flush()
 
 
 def note(invocation: Invocation, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import attrs
@@ -58,6 +58,8 @@ class Endpoint:
 class Request(Generic[T]):
     """One operation with its values: what to send, and how to read the answer.
 
+    Its repr shows no values: tools that report crashes keep what they see, and a query may hold credentials.
+
     Attributes:
         endpoint: which operation.
         read: turns the answer into data, or raises an AvatarKitError.
@@ -72,6 +74,22 @@ class Request(Generic[T]):
     body: Mapping[str, Any] | None = None
     stream: Any = None
     headers: Mapping[str, str] | None = None
+
+    def __repr__(self) -> str:
+        facts = [f"{self.endpoint.name}: {self.endpoint.method} {self.endpoint.path}"]
+        if self.query:
+            facts.append(f"query of {_names(pair.partition('=')[0] for pair in self.query.split('&'))}")
+        if self.headers:
+            facts.append(f"headers {_names(self.headers)}")
+        if self.body is not None:
+            facts.append(f"body of {len(self.body)} fields")
+        if self.stream is not None:
+            facts.append(f"stream of {type(self.stream).__name__}")
+        return f"<{type(self).__name__} {', '.join(facts)}>"
+
+
+def _names(names: Iterable[str]) -> str:
+    return "/".join(names)
 
 
 @attrs.frozen(kw_only=True)

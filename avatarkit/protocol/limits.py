@@ -112,7 +112,8 @@ class MediaRule:
     def check_facts(self, field: str, facts: MediaFacts) -> list[str]:
         """Problems of what was found inside; facts that could not be told are no problem."""
         if facts.broken:
-            return [f"{field}: {facts.broken} found, {_either(self.extensions) or 'a readable file'} allowed"]
+            whole = "a whole file" if facts.broken.startswith("cut off") else _either(self.extensions)
+            return [f"{field}: {facts.broken} found, {whole or 'a readable file'} allowed"]
         problems = []
         if self.extensions and facts.containers and not facts.containers & set(self.extensions):
             inside = "/".join(sorted(facts.containers))

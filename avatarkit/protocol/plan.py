@@ -73,6 +73,7 @@ class Route:
         sizes: sizes it can make on request.
         options: the provider's own further arguments that ``VideoRequest.options`` may hold.
         needs: those among *options* without which the provider refuses it.
+        needs_one: those among *options* of which it needs one.
 
     """
 
@@ -84,6 +85,7 @@ class Route:
     sizes: tuple[str, ...] = ()
     options: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
+    needs_one: frozenset[str] = frozenset()
 
     def lacks(self, request: VideoRequest) -> list[str]:
         """What *request* asks for that this route has not; its presenter and speech are not looked at."""
@@ -131,9 +133,21 @@ class Capabilities:
             return [f"a video from {_a(request.presenter)} with {_a(request.speech)}"]
         return route.lacks(request)
 
+    def missing(self, request: VideoRequest) -> list[str]:
+        """The provider's own options that *request* has to have and has not, in words; empty when it has them all."""
+        route = self.route(request.presenter, request.speech)
+        if route is None or not (route.needs or route.needs_one):
+            return []
+        options = request.options.get(self.provider, {})
+        given = {name for name, value in options.items() if value is not None}
+        found = sorted(route.needs - given)
+        if route.needs_one and not route.needs_one & given:
+            found.append(_listed(sorted(route.needs_one), "or"))
+        return found
+
     def can(self, request: VideoRequest) -> bool:
-        """Whether the provider can do what *request* asks for."""
-        return not self.lacks(request)
+        """Whether the provider makes *request* as it is: it can do what is asked for, and no option is missing."""
+        return not self.lacks(request) and not self.missing(request)
 
 
 @attrs.frozen
@@ -164,7 +178,9 @@ def settle_route(
     route = capabilities.route(request.presenter, request.speech)
     lacks = capabilities.lacks(request) if route is None else route.lacks(request)
     if lacks:
-        able = [other for other in others if other.provider != capabilities.provider and other.can(request)]
+        able = [
+            other for other in others if other.provider != capabilities.provider and not other.lacks(request)
+        ]
         raise UnsupportedOperation(
             f"{capabilities.title} cannot make {_listed(lacks)}",
             providers=[other.provider for other in able],

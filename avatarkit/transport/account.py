@@ -130,7 +130,7 @@ class Account:
     @property
     def uploads(self) -> UploadCache:
         """Files that lie at the provider already."""
-        return self.budget.uploads
+        return self.budget.uploads_of(self)
 
     def active_on(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether it is in use on *loop*."""

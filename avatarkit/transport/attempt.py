@@ -22,7 +22,7 @@ class Attempt:
     """One send of a submission and what became of it."""
 
     request: Request[Accepted]
-    body: bytes
+    body: bytes = attrs.field(repr=False)
     marker: str
     size: float | None
     account: str

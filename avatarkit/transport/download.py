@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from avatarkit.transport.fetch import Fetch, Fetching, Sink, finished
 from avatarkit.transport.names import safe_name
 from avatarkit.transport.partfile import Identity, PartFile
 from avatarkit.transport.progress import Meter
+from avatarkit.transport.store_urls import is_store_url
 from avatarkit.transport.threads import in_file_thread
 
 if TYPE_CHECKING:
@@ -42,6 +44,11 @@ MAX_IN_MEMORY = 256 << 20
 """The largest object that is read into memory unless the caller allows more (256 MiB)."""
 
 
+# Two letters at least: one is a drive of Windows.
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//?)")
+_WEB = frozenset({"http", "https", "file", "ftp"})
+
+
 @attrs.frozen(kw_only=True)
 class Downloaded:
     """A finished download.
@@ -51,6 +58,7 @@ class Downloaded:
         size: bytes.
         sha256: hash of the content, hexadecimal; ``""`` when it was not asked for.
         seconds: how long the call took.
+        location: where it lies, for people and logs: the file's absolute path; of a :class:`Stored` the object's URL.
 
     """
 
@@ -58,6 +66,12 @@ class Downloaded:
     size: int
     sha256: str
     seconds: float
+    # Made now, not when it is asked for: the current folder may be another one by then.
+    location: str = attrs.field(default=attrs.Factory(lambda self: _absolute(self.path), takes_self=True))
+
+
+def _absolute(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 - Path.absolute() leaves ".." in
 
 
 async def download(
@@ -81,7 +95,7 @@ async def download(
 ) -> Downloaded:
     """Fetch *url* into the file *target*, which is complete or not there at all. Missing folders are made.
 
-    Should *target* be a folder, or end like one, the file *inside* it is meant.
+    Should *target* be a folder, or end like one, the file *inside* it is meant. A URL is refused.
 
     The bytes go to ``<target>.part`` first. A transfer that is cut goes on where it stopped, also in a later
     call and after a crash, if the server says that it is the same object (ETag or Last-Modified, and length);
@@ -90,7 +104,7 @@ async def download(
     *media* and *proxy_for*. *digest* computes the SHA-256 as well, which at local speeds costs a third of the rate.
 
     Raises:
-        InvalidRequest: before any byte is fetched: the target exists (and not *overwrite*), is a folder,
+        InvalidRequest: before any byte is fetched: the target exists (and not *overwrite*), is a folder or a URL,
             cannot be written, or is being downloaded by another call or process.
         LinkExpired: the URL is dead and so is the one *refresh* gave.
         DownloadFailed: anything else; the ``.part`` file stays when it can be gone on with.
@@ -209,11 +223,26 @@ def checked(target: str | os.PathLike[str], inside: str = "") -> Path:
     text = os.fspath(target)
     if not isinstance(text, str) or not text:
         raise InvalidRequest("the target must be a path as text")
+    _check_no_url(text)
     if text.endswith(("/", os.sep)) or not Path(text).name:
         if inside:
             return Path(text, inside)
         raise InvalidRequest(f"{text}: is a directory, a file name is needed")
     return Path(text)
+
+
+def _check_no_url(text: str) -> None:
+    """Refuse what would make a folder called ``http:``. In a :class:`Path` one of the slashes is gone."""
+    found = _URL.match(text)
+    if found is None:
+        return
+    scheme = found[1]
+    store = is_store_url(f"{scheme}://")
+    if found[2] == "//" or store or scheme.lower() in _WEB:
+        raise InvalidRequest(
+            f"{scheme[:20]}:// found; a file's path, or in save() also an s3://, oss://, gs:// or az:// URL allowed",
+            hint="Give the URL as text: a Path loses one of its slashes." if store else "",
+        )
 
 
 async def acquire(target: Path, *, overwrite: bool, digest: bool, inside: str = "") -> PartFile:

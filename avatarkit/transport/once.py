@@ -6,6 +6,7 @@ nothing to find a lost one by, so such a request is repeated only when it surely
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Awaitable, Callable, Iterable
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 T = TypeVar("T")
+_logger = logging.getLogger("avatarkit")
 
 
 async def once(
@@ -90,9 +92,10 @@ async def guarded(
         except AvatarKitError as error:
             outcome = judge(error, sent=True)
             if outcome is Outcome.IN_DOUBT:
-                raise _doubt(
-                    account, request, error, _ticket(account, request, began, kind, hashed)
-                ) from error
+                doubt = _doubt(account, request, error, _ticket(account, request, began, kind, hashed))
+                level = logging.WARNING if gate is None else logging.DEBUG
+                _logger.log(level, "a request ended in doubt (%s). %s", doubt.reason, doubt.where_to_look)
+                raise doubt from error
             if outcome is Outcome.REFUSED or tries >= attempts or gate is not None:
                 raise
             asked = error.retry_after if isinstance(error, ProviderError) else None

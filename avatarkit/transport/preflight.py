@@ -1,8 +1,9 @@
 """Looking into material before it is sent, so that a bad file costs nothing.
 
 WAV files and pictures are read with the standard library; other sound and video need the ``media`` extra
-(PyAV). What cannot be told is left open and is no problem. Files are hostile until proven otherwise: a decoder
-is chosen by us from the first bytes, never by ffmpeg's guess, which may follow play lists to other files.
+(PyAV). That a file was cut off is told by its own format, also without the extra. What cannot be told is left
+open and is no problem. Files are hostile until proven otherwise: a decoder is chosen by us from the first
+bytes, never by ffmpeg's guess, which may follow play lists to other files.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import attrs
 
 from avatarkit.protocol.limits import MediaFacts, MediaRule
 from avatarkit.transport.readers import Reader
-from avatarkit.transport.sniff import HEAD_BYTES, family, sniff
+from avatarkit.transport.sniff import HEAD_BYTES, cut_off, family, sniff
 from avatarkit.transport.sources import Source, StatKey
 from avatarkit.transport.threads import in_thread
 
@@ -86,6 +87,8 @@ def _inspect(source: Source) -> MediaFacts | None:
         head = reader.read(0, HEAD_BYTES)
         kind = sniff(head)
         known = family(kind) if kind else frozenset[str]()
+        if cut := cut_off(kind, reader.read, source.size):
+            return MediaFacts(containers=known, broken=cut)
         if kind in _PICTURES:
             sides = _picture_size(kind, reader, head, source.size)
             width, height = sides or (None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from avatarkit.transport.progress import Meter
 from avatarkit.transport.stores import Bucket, abandon, content_type_of, translated
 from avatarkit.transport.threads import in_a_thread
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 
 @attrs.frozen(kw_only=True)
 class Stored(Downloaded):
@@ -23,11 +26,29 @@ class Stored(Downloaded):
 
     Attributes:
         path: the object's key, as a path.
-        location: where it lies, e.g. ``s3://bucket/key.mp4``; without endpoint or credentials.
+        location: where it lies, e.g. ``s3://bucket/key.mp4``; without endpoint or credentials. In a store that was
+            given as an object, its class stands for scheme and bucket: ``S3Store/key.mp4``.
 
     """
 
     location: str
+
+
+def check_key(key: str) -> None:
+    """Refuse what is no key in a store that was given as an object.
+
+    Raises:
+        InvalidRequest: a URL, or parts that no store takes.
+
+    """
+    if "://" in key:
+        scheme = key.partition("://")[0]
+        raise InvalidRequest(
+            f"{scheme[:20]}:// found; with a store the path is a key in it, without scheme and bucket"
+        )
+    parts = key.removeprefix("/").removesuffix("/").split("/") if key.strip("/") else []
+    if _CONTROL.search(key) or any(part in ("", ".", "..") for part in parts):
+        raise InvalidRequest("the key in the store has empty parts, dotted ones, or control characters")
 
 
 class StoreSink:

@@ -1,9 +1,12 @@
 """What the clients of one account have in common, so that together they stay inside one budget.
 
-Clients with the same credentials, base URL and clock find each other when they start on an event loop. From then on
-they share task slots, learned durations, uploads and the request limiter; the strictest of their settings holds. A
-budget belongs to one running loop at a time. Blocking clients all run on one loop, so they share as well; loops that
-run in several threads at once have a budget each, for none of this may be touched from two threads.
+Clients of one account (the same credentials, or the same name given to it), base URL and clock find each other when
+they start on an event loop. From then on they share task slots, learned durations and the request limiter; the
+strictest of their settings holds, ``max_running`` until the client that asked for it is closed. Uploads are shared by
+those with the same credentials only: a name given to the wrong account must cost nothing but its pace. Credentials
+themselves, and what a provider lends for them, belong to each client alone. A budget belongs to one running loop at a
+time. Blocking clients all run on one loop, so they share as well; loops that run in several threads at once have a
+budget each, for none of this may be touched from two threads.
 
 Nothing keeps a budget alive but its clients. No lock is taken: the registry is only asked on the thread of a running
 loop, and should two threads ask in the same moment, the worst is that they do not share.
@@ -13,10 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
@@ -35,6 +39,15 @@ if TYPE_CHECKING:
 
 BudgetKey: TypeAlias = tuple[str, str, str, int]
 """Provider, fingerprint, base URL, identity of the clock."""
+
+ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What an account may be called."""
+
+
+def account_variable(provider: str) -> str:
+    """The environment variable that names the account at *provider*, such as ``HIFLY_ACCOUNT``."""
+    return re.sub(r"[^A-Z0-9]", "_", provider.upper()) + "_ACCOUNT"
+
 
 _PACE = ("_interval", "_grain", "_burst", "_logged", "_window", "_slack")
 
@@ -83,7 +96,6 @@ class Budget:
     Attributes:
         slots: task slots by pool.
         durations: learned, by kind of task.
-        uploads: files that lie at the provider already.
         joined: whether it was used on a loop, where other clients can find it.
 
     """
@@ -91,22 +103,40 @@ class Budget:
     clock: Clock
     slots: dict[str, PassedSlots] = attrs.field(factory=dict)
     durations: dict[Kind, Durations] = attrs.field(factory=dict)
-    uploads: UploadCache = attrs.field(init=False)
     joined: bool = False
-    _members: list[tuple[weakref.ref[Account], dict[str, Watched]]] = attrs.field(factory=list, init=False)
+    _uploads: dict[bytes, UploadCache] = attrs.field(factory=dict, init=False)
+    _members: list[tuple[weakref.ref[Account], dict[str, Watched], bytes]] = attrs.field(
+        factory=list, init=False
+    )
     _loop: weakref.ref[asyncio.AbstractEventLoop] | None = attrs.field(default=None, init=False)
     _limiter: SharedLimiter | None = attrs.field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.uploads = UploadCache(clock=self.clock)
+    def uploads_of(self, account: Account) -> UploadCache:
+        """Files that lie at the provider already, sent with the credentials of *account*."""
+        known = self._uploads.get(account.signing_key)
+        if known is None:
+            known = self._uploads[account.signing_key] = UploadCache(clock=self.clock)
+        return known
 
     def admit(self, account: Account) -> None:
-        """Make *account* one of those that share this; its own limits hold for all from now on."""
+        """Make *account* one of those that share this; its own limits hold for all until it is closed."""
         self._members = [member for member in self._members if member[0]() is not None or member[1]]
-        self._members.append((weakref.ref(account), account.held))
+        self._members.append((weakref.ref(account), account.held, account.signing_key))
         self._equip(account.kinds)
+        self._bind()
+
+    def _bind(self) -> None:
+        """Have every pool keep to the smallest ``max_running`` of the clients that are open."""
+        wished = [one.max_running for one in self._accounts() if not one.closed]
+        most = min((wish for wish in wished if wish is not None), default=None)
         for slots in self.slots.values():
-            slots.restrict(account.max_running)
+            slots.bind(most)
+
+    def heed(self) -> None:
+        """Keep to the settings of those that are open now; on the thread of the loop that it is used on."""
+        self._bind()
+        for slots in self.slots.values():
+            slots.serve()
 
     def _equip(self, kinds: Mapping[Kind, TaskKind]) -> None:
         for kind in kinds.values():
@@ -144,28 +174,30 @@ class Budget:
 
     def wanted(self, pool: str) -> None:
         """A submission waits for a slot of *pool*: have the tasks that hold one looked at, whoever submitted them."""
+        self.heed()  # a client that nobody closed may be gone, and its wish with it
         loop = asyncio.get_running_loop()
         here = [account for account in self._accounts() if account.active_on(loop)]
         if not here:
             return
-        for account, held in self._members:
+        for account, held, key in self._members:
             owner = account()
             # Nobody else would ever see the end of tasks whose client is closed, or gone, or was left on another loop.
             if held and (owner is None or owner not in here):
-                here[0].held.update(held)
-                held.clear()
+                heir = next((one for one in here if one.signing_key == key), here[0])
+                _inherit(heir, held, same_login=heir.signing_key == key)
         for account_here in here:
             account_here.hub_watch_holders(pool)
 
     def left(self) -> None:
-        """A client was closed: others that wait for a slot look after its tasks."""
+        """A client was closed: it binds the others no more, and those that wait for a slot look after its tasks."""
+        self.heed()
         for pool, slots in self.slots.items():
             if slots.waiting:
                 self.wanted(pool)
 
     def forget(self, task_id: str) -> None:
         """The task ended."""
-        for _, held in self._members:
+        for _, held, _ in self._members:
             held.pop(task_id, None)
 
     def dismiss(self, account: Account, other: Budget) -> None:
@@ -181,7 +213,7 @@ class Budget:
                 self.slots[pool].release()
 
     def _accounts(self) -> Iterator[Account]:
-        for member, _ in self._members:
+        for member, _, _ in self._members:
             account = member()
             if account is not None:
                 yield account
@@ -190,6 +222,15 @@ class Budget:
         for account in list(self._accounts()):
             if not account.closed:
                 account.cap_learned(cap)
+
+
+def _inherit(heir: Account, held: dict[str, Watched], *, same_login: bool) -> None:
+    """Have *heir* look after the tasks in *held*, in the way that its own credentials allow."""
+    if not same_login:
+        for record in held.values():
+            record.kind = heir.kinds.get(record.kind.kind, record.kind)
+    heir.held.update(held)
+    held.clear()
 
 
 _budgets: weakref.WeakValueDictionary[tuple[BudgetKey, int], Budget] = weakref.WeakValueDictionary()
@@ -213,4 +254,5 @@ def settle_in(account: Account, loop: asyncio.AbstractEventLoop) -> Budget:
         own.dismiss(account, budget)
     budget.joined = True
     budget.enter(loop)
+    budget.heed()
     return budget

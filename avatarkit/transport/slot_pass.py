@@ -65,12 +65,6 @@ class PassedSlots(TaskSlots):
         """Queue up without waiting; *waiter* is set when the slot is granted."""
         return _Place(self, waiter)
 
-    def restrict(self, cap: int | None) -> None:
-        """Never have more than *cap* running from now on, whatever was allowed before."""
-        if cap is not None and cap < self._most:
-            self._most = cap
-            self._cap = min(self._cap, cap)
-
     def count_in(self, running: int) -> None:
         """Count *running* tasks that were submitted elsewhere; each owes one ``release()``."""
         self._running += running

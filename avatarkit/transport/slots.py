@@ -6,6 +6,7 @@ Invariants, all on the thread of the event loop:
    the slots that are out; no grant takes it above ``cap``, though a refusal may lower ``cap`` below it.
 2. A configured cap is never exceeded. Below it, the learned cap falls with a refusal to what ran besides the
    refused submission (at least 1), and grows by one when it was used up for a while and its tasks went well.
+   What is configured may change at any time (``bind``); what was learned stays, and holds under any of it.
 3. While nothing of ours runs, a refusal means that others use the account: then nobody submits for 5 s, 10 s,
    and so on up to 60 s, until a submission goes through.
 4. Waiters are served in order of arrival, each by its own deadline. A cancelled or expired waiter never keeps
@@ -75,7 +76,8 @@ class TaskSlots:
         self._clock = clock
         self._on_learn = on_learn
         self._most: float = math.inf if cap is None else cap
-        self._cap = self._most
+        self._learned = math.inf
+        self._cap = self._most  # always the lower of the configured and the learned one
         self._running = self._accepted = 0
         self._told = False  # whether the caller reports acceptances
         self._refused = 0  # refused submissions whose slot is not yet released
@@ -114,6 +116,14 @@ class TaskSlots:
         A submission that was not sent yet does well to release its slot then and to acquire again.
         """
         return self._running > self._cap
+
+    def bind(self, most: int | None) -> None:
+        """Have no more than *most* running from now on, in place of what was configured before; None: no such bound.
+
+        Whoever raises it so calls :meth:`serve` on the loop's thread.
+        """
+        self._most = math.inf if most is None else most
+        self._cap = min(self._learned, self._most)
 
     def try_acquire(self) -> bool:
         """Take a slot if one is free and nobody waits; the caller owes one ``release()``."""
@@ -161,7 +171,7 @@ class TaskSlots:
             self._cool_down = _COOL_DOWN
             self._went_well += at_cap
             self._probe()
-        self._serve()
+        self.serve()
 
     def accepted(self) -> None:
         """Optional: the provider accepted the submission of a slot.
@@ -173,7 +183,7 @@ class TaskSlots:
         self._accepted = min(self._accepted + 1, self._running)
         self._cool_down = _COOL_DOWN
         if self._accepted > self._cap:
-            self._set_cap(self._accepted)
+            self._set_cap(max(self._accepted, self._learned))
 
     def refused(self, retry_after: float | None = None) -> None:
         """The provider said "too many running" to a submission that holds a slot.
@@ -196,6 +206,9 @@ class TaskSlots:
             if self._on_learn is not None:
                 self._on_learn(learned)
         else:
+            self._learned = min(
+                self._learned, learned
+            )  # holds once the configured cap, which is lower, is lifted
             self._changed, self._went_well = now, 0
 
     def drop_waiters(self) -> None:
@@ -225,8 +238,9 @@ class TaskSlots:
         self._set_cap(int(self._cap) + 1)
         self._probing = True
 
-    def _set_cap(self, cap: int) -> None:
-        self._cap = min(cap, self._most)
+    def _set_cap(self, learned: float) -> None:
+        self._learned = learned
+        self._cap = min(learned, self._most)
         self._changed = self._clock.monotonic()
         self._went_well = 0
         self._probing = False
@@ -251,7 +265,7 @@ class TaskSlots:
             return
         if waiter.granted:
             self._running -= 1
-            self._serve()
+            self.serve()
         elif not waiter.future.done() or waiter.future.cancelled():
             waiter.gone = True
             self._waiting -= 1
@@ -265,8 +279,8 @@ class TaskSlots:
             self._deadlines = [w for w in self._deadlines if not w.future.done()]
             heapq.heapify(self._deadlines)
 
-    def _serve(self) -> None:
-        """Hand free slots to waiters in order of arrival."""
+    def serve(self) -> None:
+        """Hand free slots to waiters in order of arrival; where something is to be had that was not before."""
         if self._loop is None or self._loop.is_closed():
             return
         while self._queue and self._is_free():
@@ -297,7 +311,7 @@ class TaskSlots:
 
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, math.inf
-        self._serve()
+        self.serve()
         now = self._clock.monotonic()
         while self._deadlines and (self._deadlines[0].settled or self._deadlines[0].deadline <= now):
             waiter = heapq.heappop(self._deadlines)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -29,10 +30,11 @@ from avatarkit.errors import (
     InsufficientCredits,
     ProviderError,
     RateLimited,
+    SubmissionInDoubt,
     TooManyRunning,
 )
 from avatarkit.events import RetryScheduled, Throttled
-from avatarkit.models import Kind
+from avatarkit.models import Guard, Kind
 from avatarkit.protocol.codec import encode
 from avatarkit.protocol.endpoint import Accepted, Request
 from avatarkit.protocol.handle import to_token
@@ -49,7 +51,11 @@ if TYPE_CHECKING:
     from avatarkit.transport.account import Account
     from avatarkit.transport.driver import Driver
 
+_logger = logging.getLogger("avatarkit")
 _SUBMIT = 0  # the limiter's priority for submissions
+_ONLY_THE_CONSOLE = (
+    "Look for it in the provider's console before you submit it again: it may have been paid for."
+)
 
 
 class Submitter:
@@ -119,6 +125,10 @@ class Submitter:
             delay = self._again(attempt, error, sends, options)
             cured = attempt.cured
             if delay is None or clock.monotonic() + delay > last:
+                if isinstance(error, SubmissionInDoubt):
+                    # Here, not where it ends: of one whose caller went away the account tells.
+                    gated = options.gate is not None  # whoever has a gate keeps books of its own
+                    _logger.log(logging.DEBUG if gated else logging.WARNING, "%s", _doubt_line(error))
                 raise error
             account.emit(
                 RetryScheduled(
@@ -360,8 +370,14 @@ class Submitter:
             slots.release(ran=False)
         if attempt.outcome is Outcome.IN_DOUBT and error is not None:
             error = doubt(attempt, error)
+            if endpoint.guard is Guard.NONE:
+                error.hint = _ONLY_THE_CONSOLE
         attempt.error = error
         account.submission_settled(attempt)
+
+
+def _doubt_line(error: SubmissionInDoubt) -> str:
+    return f"a submission ended in doubt ({error.reason}); it was not sent again. {error.where_to_look}"
 
 
 def _still_wanted(attempt: Attempt) -> bool:

@@ -9,17 +9,54 @@ Set the printed address in HiFly's console. Run one worker process, or see docs/
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from avatarkit import AsyncHiFly, InvalidHandle, TaskFailed, WaitTimeout
+from avatarkit import (
+    AsyncHiFly,
+    AvatarKitError,
+    BadRequest,
+    DeadlineExceeded,
+    InvalidHandle,
+    InvalidRequest,
+    ModerationRefused,
+    NotFound,
+    NotSent,
+    RateLimited,
+    TaskFailed,
+    TooManyRunning,
+    WaitTimeout,
+)
 from avatarkit.webhooks import Webhooks
 from avatarkit.webhooks.asgi import app as callbacks
+
+LOG = logging.getLogger("videos")
+
+
+def answer_to(error: AvatarKitError) -> tuple[dict[str, str], int]:
+    """What a customer is told, and the HTTP status: 404 or 422 for mistakes of theirs, 503 where they may try again.
+
+    502 is for the rest, a submission in doubt among them: nobody should repeat that unasked, it may be paid already.
+    """
+    status = 502
+    if isinstance(error, InvalidHandle | NotFound):
+        status = 404
+    elif isinstance(error, InvalidRequest | BadRequest | ModerationRefused):
+        status = 422
+    elif isinstance(error, NotSent | RateLimited | TooManyRunning | DeadlineExceeded):
+        status = 503
+    if status > 500:
+        LOG.error(
+            "%r %s", error, getattr(error, "ticket", "")
+        )  # with a ticket client.reconcile() can ask the vendor
+    return {"detail": str(error)}, status
 
 
 class Order(BaseModel):
@@ -44,18 +81,20 @@ def create_app(**options: Any) -> FastAPI:
     service = FastAPI(lifespan=lifespan)
     service.mount(webhooks.prefix, callbacks(webhooks))
 
+    @service.exception_handler(AvatarKitError)
+    async def refused(_: Request, error: AvatarKitError) -> JSONResponse:
+        return JSONResponse(*answer_to(error))
+
     @service.post("/videos", status_code=202)
     async def submit(order: Order) -> dict[str, str]:
         task = await client.videos.create_by_tts(text=order.text, avatar=order.avatar, voice=order.voice)
         return {"token": task.to_token()}  # keep it: whoever has it can go on with the task after a restart
 
     @service.get("/videos/{token}")
-    async def show(token: str, wait: float = 20.0) -> dict[str, str]:
+    async def show(token: str, wait: Annotated[float, Query(ge=0, le=600)] = 20.0) -> dict[str, str]:
+        task = client.task(token)
         try:
-            task = client.task(token)
             video = await task.wait(timeout=wait)  # no polling of yours: the callback ends the wait at once
-        except InvalidHandle as error:
-            raise HTTPException(404, str(error)) from None
         except TaskFailed as error:
             return {"status": "failed", "reason": error.reason}
         except WaitTimeout:

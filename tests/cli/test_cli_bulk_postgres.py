@@ -53,7 +53,7 @@ def test_a_run_in_a_database(
 
 
 def test_passwords_are_not_shown() -> None:
-    """What is printed of an address, and the command that goes on, hold neither password nor parameters."""
+    """What is printed of an address, and the command that goes on, hold no password."""
     address = "postgresql://someone:hush-hush@db.example:5432/jobs?password=hush-hush"
     settings = RunSettings(provider="hifly", account="a", out="my videos", manifest="jobs.csv")
     assert shown(address) == "postgresql://someone@db.example:5432/jobs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +78,38 @@ def test_a_worker_ends_by_sigterm(
     assert place.run("select count(*) from avatarkit.leases where until > extract(epoch from now())") == [
         (0,)
     ]
+
+
+def test_the_command_that_goes_on_works(
+    run: Start, launch: Callable[..., Program], box: Box, tmp_path: Path, place: Database
+) -> None:
+    """``status`` of a run that was fed names the worker, with an address that leads to the database."""
+    assert fed(run, box, tmp_path, place, 2).code == 0
+    (line,) = [
+        each for each in run("bulk", "status", place.dsn).out.splitlines() if each.startswith("to go on: ")
+    ]
+    program, *words = shlex.split(line.removeprefix("to go on: "))
+    assert (program, words[:2]) == ("avatarkit", ["bulk", "worker"])
+    ended = launch(*words, "--until-done", environment=box.environment).end()
+    assert ended.code == 0, ended.err
+    assert "to go on" not in run("bulk", "status", place.dsn).out
+
+
+def test_another_key_of_the_account(
+    run: Start, box: Box, tmp_path: Path, place: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Feeding and working with another account's key end with 2 and name the variable for a changed key."""
+    assert run(*begin(manifest(box, tmp_path, 5), "--budget", "20")).code == 10
+    assert run("bulk", "move", str(tmp_path / "jobs.csv.run.db"), "--dsn", place.dsn).code == 0
+    box.sandbox.add_account("another-key", credits=1000.0)
+    monkeypatch.setenv("HIFLY_TOKEN", "another-key")
+    for arguments in (["worker"], ["feed", str(tmp_path / "jobs.csv"), "--yes"]):
+        ran = run("bulk", *arguments, "--dsn", place.dsn)
+        assert ran.code == 2, ran.err
+        assert "If they are the same account's, whose key was changed: set HIFLY_ACCOUNT=" in ran.err
+    account = ran.err.rpartition("HIFLY_ACCOUNT=")[2].strip()
+    monkeypatch.setenv("HIFLY_ACCOUNT", account)
+    assert run("bulk", "feed", str(tmp_path / "jobs.csv"), "--dsn", place.dsn, "--budget", "inf").code == 0
 
 
 def test_mistakes_on_the_command_line(run: Start, box: Box, tmp_path: Path, place: Database) -> None:

@@ -178,7 +178,20 @@ def test_a_file_that_lies_about_itself(run: Run, tmp_path: Path) -> None:
     assert fits(run("check", picture, "--json").document) == set()
     ran = run("check", _write(tmp_path / "film.mp4", MP4_HEAD), "--json")
     assert ran.code == 2
-    assert "cannot be read" in ran.document["files"][0]["broken"]
+    assert ran.document["files"][0]["broken"] == "cut off or never finished: a file without index (moov)"
+
+
+def test_a_file_that_was_cut_off(run: Run, tmp_path: Path) -> None:
+    """A film, a picture and a recording whose ends are missing are fit for nothing, and it is said why."""
+    film = Path(_film(tmp_path / "whole.mp4")).read_bytes()
+    for name, whole in (("a.mp4", film), ("a.png", png(400, 400)), ("a.wav", wav(10.0))):
+        ran = run("check", _write(tmp_path / name, whole[: len(whole) * 2 // 3]), "--json")
+        assert ran.code == 2
+        assert fits(ran.document) == set()
+        assert ran.document["files"][0]["broken"].startswith("cut off: ")
+        shown = run("check", str(tmp_path / name)).out
+        assert "cut off: " in shown
+        assert " yes " not in shown
 
 
 def test_words(run: Run) -> None:

@@ -206,6 +206,22 @@ def test_token_of_another_account_is_two(run: Run, box: Box, monkeypatch: pytest
     assert run("task", "show", token).code == 2
 
 
+def test_token_of_the_account_under_another_key(run: Run, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the account's key was changed its id, which the error tells, is given by the variable it names."""
+    token = token_in(run(*box.speak(), "--no-wait").out)
+    box.sandbox.add_account("another-token")
+    monkeypatch.setenv("HIFLY_TOKEN", "another-token")
+    error = run("task", "show", token, "--json").error
+    account = error["message"].partition("account (")[2].partition(",")[0]
+    assert f"set HIFLY_ACCOUNT={account}." in error["hint"]
+    assert "same_account" not in error["hint"]
+    monkeypatch.setenv("HIFLY_ACCOUNT", account)
+    seen = len(box.sandbox.seen.requests)
+    ran = run("task", "show", token)
+    assert "another hifly account" not in ran.err
+    assert len(box.sandbox.seen.requests) > seen
+
+
 def test_no_credentials_is_three(run: Run) -> None:
     """Without credentials the variable to set is named."""
     ran = run("credits")

@@ -134,13 +134,6 @@ def test_doctor_says_how_to_get_an_extra(run: Run, monkeypatch: pytest.MonkeyPat
     )
 
 
-def test_doctor_without_credentials(run: Run) -> None:
-    """Without credentials nobody is asked, and that alone is no illness."""
-    ran = run("doctor", "--json")
-    assert ran.code == 0
-    assert {each["answer"] for each in ran.document["providers"]} == {"not asked"}
-
-
 def test_doctor_offline(run: Run, box: Box) -> None:
     """--offline sends nothing."""
     assert run("doctor", "--offline").code == 0

@@ -312,14 +312,15 @@ def test_proxies_are_left_out_where_they_should_be(
 
 
 def test_a_ca_file_that_cannot_be_read_is_a_wrong_setting(house: House, tmp_path: Path) -> None:
-    """Missing or not a certificate: ConfigurationError naming the file, before anything is sent."""
+    """Missing, as the client is made, or not a certificate, before anything is sent: ConfigurationError naming it."""
+    with pytest.raises(ConfigurationError, match=r"missing\.pem"):
+        house.client(ca_file=str(tmp_path / "missing.pem"))
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")
-    for path in (tmp_path / "missing.pem", broken):
-        client = house.client(ca_file=str(path))
-        with pytest.raises(ConfigurationError, match=path.name):
-            house.submit(client)
-        client.close()
+    client = house.client(ca_file=str(broken))
+    with pytest.raises(ConfigurationError, match=broken.name):
+        house.submit(client)
+    client.close()
     assert house.requests() == 0
 
 

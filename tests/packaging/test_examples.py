@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib.util
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
@@ -14,9 +14,11 @@ import pytest
 from aiohttp import web
 
 import avatarkit
+from avatarkit.sandbox.faults import Fault, FaultKind
 from avatarkit.testing import VirtualClock, run_virtual
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+Story = Callable[[avatarkit.AsyncSandbox, aiohttp.ClientSession], Awaitable[None]]
 SLOW = avatarkit.Polling(shortest=5000, longest=10_000)
 
 
@@ -65,15 +67,17 @@ async def running(app: web.Application) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-@pytest.mark.parametrize("name", ["fastapi_app", "aiohttp_app"])
-def test_example(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Submit, see it run, be answered as soon as the callback comes, get a URL; failures and bad tokens are told."""
+@pytest.fixture(params=["fastapi_app", "aiohttp_app"])
+def serve(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Story], None]:
+    """Plays a story with an example's service, over sockets and in virtual time."""
     monkeypatch.setenv("WEBHOOK_SECRET", "a secret that is long enough")
     monkeypatch.setenv("HIFLY_TOKEN", "sandbox-token")
     monkeypatch.delenv("HTTP_PROXY", raising=False)
-    made = load(name).create_app
+    made = load(request.param).create_app
 
-    async def main() -> None:
+    async def main(story: Story) -> None:
         clock = VirtualClock()
         async with avatarkit.AsyncSandbox(
             clock=clock, render="tiny", queue_seconds=1.0, run_seconds=60.0
@@ -83,13 +87,23 @@ def test_example(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
                 path = capsys.readouterr().out.split("https://example.com")[1].strip()
                 sandbox.set_account(callback_url=base + path)
                 async with aiohttp.ClientSession(base) as session:
-                    await journey(sandbox, session)
+                    await story(sandbox, session)
 
-    run_virtual(main)
+    return lambda story: run_virtual(lambda: main(story))
+
+
+def test_example(serve: Callable[[Story], None]) -> None:
+    """Submit, see it run, be answered as soon as the callback comes, get a URL; failures and bad tokens are told."""
+    serve(journey)
+
+
+def test_mistakes_are_the_customers(serve: Callable[[Story], None]) -> None:
+    """A wrong id, text, token or body is 4xx and says what is wrong; a doubt is 502, and what was not sent 503."""
+    serve(mistakes)
 
 
 async def journey(sandbox: avatarkit.AsyncSandbox, session: aiohttp.ClientSession) -> None:
-    async def ask(token: str, wait: float) -> tuple[int, Any]:
+    async def ask(token: str, wait: int) -> tuple[int, Any]:
         async with session.get(f"/videos/{token}", params={"wait": str(wait)}) as answer:
             return answer.status, await answer.json() if answer.status == 200 else None
 
@@ -100,14 +114,43 @@ async def journey(sandbox: avatarkit.AsyncSandbox, session: aiohttp.ClientSessio
             return str((await answer.json())["token"])
 
     token = await submit()
-    assert (await ask(token, 5.0))[1]["status"] in ("queued", "running")
-    status, told = await ask(token, 600.0)
+    assert (await ask(token, 5))[1]["status"] in ("queued", "running")
+    status, told = await ask(token, 600)
     assert (status, told["status"]) == (200, "succeeded")
     assert told["url"].startswith("http")
     assert asyncio.get_running_loop().time() < 65
     sandbox.fail_next(code=2013)
-    assert (await ask(await submit(), 600.0))[1] == {"status": "failed", "reason": "bad_input"}
-    assert (await ask("nonsense", 1.0))[0] == 404
+    assert (await ask(await submit(), 600))[1] == {"status": "failed", "reason": "bad_input"}
+    assert (await ask("nonsense", 1))[0] == 404
+
+
+async def mistakes(sandbox: avatarkit.AsyncSandbox, session: aiohttp.ClientSession) -> None:
+    async def told(method: str, path: str, **options: Any) -> tuple[int, Any]:
+        async with session.request(method, path, **options) as answer:
+            return answer.status, await answer.json()
+
+    order = {"text": "Hello", **await stock(sandbox)}
+    status, body = await told("POST", "/videos", json=order | {"avatar": "nobody"})
+    assert (status, "not found" in body["detail"]) == (404, True)
+    status, body = await told("POST", "/videos", json=order | {"text": " "})
+    assert (status, "text: " in body["detail"]) == (422, True)
+    status, body = await told("GET", "/videos/nonsense")
+    assert (status, "token" in body["detail"]) == (404, True)
+    for wrong in ({"text": "Hello"}, [1], "text", order | {"avatar": {"a": 1}}):
+        async with session.post("/videos", json=wrong) as answer:
+            assert answer.status == 422
+    async with session.post("/videos", data=b"{", headers={"content-type": "application/json"}) as answer:
+        assert answer.status == 422
+    for wait in ("soon", "nan", "inf", "-1", "1e9"):
+        async with session.get("/videos/nonsense", params={"wait": wait}) as answer:
+            assert answer.status == 422
+    assert sandbox.seen.tasks == []
+    sandbox.faults.add(endpoint="*/video/create_by_tts", fault="reset_after")
+    status, body = await told("POST", "/videos", json=order)
+    assert (status, "not known whether" in body["detail"]) == (502, True)
+    assert len(sandbox.seen.tasks) == 1
+    sandbox.faults.add(endpoint="*/video/create_by_tts", fault=Fault(kind=FaultKind.REFUSE, seconds=1e6))
+    assert (await told("POST", "/videos", json=order))[0] == 503
 
 
 async def stock(sandbox: avatarkit.AsyncSandbox) -> dict[str, str]:

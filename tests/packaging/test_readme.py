@@ -70,7 +70,10 @@ def test_what_each_provider_can_make_from_what() -> None:
     rows = [f"| from | {heading} |", "|---|" + "---|" * len(tables)]
     for presenter, speech in itertools.product(_PRESENTERS, _SPEECHES):
         routes = [table.route(presenter, speech) for table in tables]
-        cells = " | ".join("no" if route is None else str(len(route.operations)) for route in routes)
+        cells = " | ".join(
+            "no" if route is None else f"{len(route.operations)}{'*' if route.needs else ''}"
+            for route in routes
+        )
         rows.append(f"| {_PRESENTERS[presenter]} and {_SPEECHES[speech]} | {cells} |")
     for wish, has in _WISHES.items():
         cells = " | ".join("yes" if any(map(has, table.routes)) else "no" for table in tables)

@@ -10,7 +10,8 @@ from typing import Any
 
 
 def bridge_threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name.startswith("avatarkit")]
+    """Those that carry the blocking clients' loop; threads for files end by themselves when they have been idle."""
+    return [t for t in threading.enumerate() if t.name == "avatarkit-bridge"]
 
 
 async def answer(value: int = 42) -> int:

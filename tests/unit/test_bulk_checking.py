@@ -19,8 +19,9 @@ from avatarkit.bulk.manifest import Mistake, Row, read_manifest, read_to_check
 from avatarkit.bulk.manifest_text import Reading
 from avatarkit.bulk.naming import NameTemplate
 from avatarkit.errors import ConfigurationError
+from avatarkit.protocol.samples import png
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (400).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+PNG = png(400, 400)
 
 
 def sound(path: Path, seconds: float) -> Path:
@@ -308,12 +309,46 @@ async def test_a_provider_that_is_none() -> None:
 
 
 @pytest.mark.asyncio
+async def test_rows_that_repeat_an_earlier_one_are_counted(tmp_path: Path) -> None:
+    """Same in every column, and without a key: each is a job, and it is told how many there are and where."""
+    (tmp_path / "jobs.csv").write_text(
+        "key,avatar,voice,text,team,subtitles\n"
+        ",a,v,one,red,\n"
+        ",a,v,one,blue,\n"
+        "k1,a,v,one,red,\n"
+        "k2,a,v,one,red,\n"
+        ",a,v,,red,\n"
+        ",a,v,,red,\n"
+        ",a,v,one,red,yes\n"
+        ",a,v,one,,\n"
+        ", a,v ,one,red,no\n"
+        ",a,v,one,blue,\n"
+        ",a,v,one,red,\n"
+        ",a,v,one,,\n"
+    )
+    report = await check_rows(read_to_check(tmp_path / "jobs.csv"), provider="hifly")
+    assert [each.line for each in report.mistakes] == [6, 7]
+    assert (report.rows, report.jobs, report.repeats, report.first_repeat) == (12, 10, 4, 10)
+
+
+@pytest.mark.asyncio
+async def test_rows_with_keys_or_with_something_of_their_own_repeat_nothing() -> None:
+    """One title more, another option, another key: what is asked for is another job."""
+    item = {"avatar": "a", "voice": "v", "text": "x"}
+    items = [item, {**item, "title": "t"}, {**item, "key": "1"}, {**item, "key": "2"}, {**item, "note": "n"}]
+    report = await check(items)
+    assert (report.jobs, report.repeats, report.first_repeat) == (5, 0, 0)
+    report = await check([*items, {"note": "n", **item}, *[item] * 3])
+    assert (report.jobs, report.repeats, report.first_repeat) == (9, 4, 6)
+
+
+@pytest.mark.asyncio
 async def test_rows_are_not_held() -> None:
     """Four thousand rows with 5,000 letters each, 20 MB in all, take less than 4 MB."""
 
     def items() -> Iterable[Row | Mistake]:
         given = (
-            {"key": str(n), "avatar": "a", "voice": "v", "text": f"{n} " + "x" * 5000}
+            {"key": str(n) if n % 2 else "", "avatar": "a", "voice": "v", "text": f"{n} " + "x" * 5000}
             for n in itertools.count()
         )
         return itertools.islice(read_manifest(given), 4_000)

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import orjson
 import pytest
 
@@ -165,12 +166,28 @@ def test_every_combination_is_planned_or_unsupported(provider: str, presenter: s
         else:
             with pytest.raises(UnsupportedOperation) as caught:
                 table.plan(request, ALL)
-            able = [other.provider for other in ALL if other.can(request)]
+            able = [other.provider for other in ALL if not other.lacks(request)]
             assert list(caught.value.providers) == able
             assert all(other.title in caught.value.hint for other in ALL if other.provider in able)
             refused += 1
     assert refused  # the size of 4k, at least
     assert bool(planned) is (table.CAPABILITIES.route(presenter, speech) is not None)
+
+
+def test_what_is_missing_is_told_before_it_is_planned() -> None:
+    """A request without the options that the provider needs cannot be made as it is; others do not mind."""
+    request = VideoRequest(**PRESENTERS["video"], **SPEECHES["text"])
+    told = {each.provider: each.missing(request) for each in ALL}
+    assert told.pop("guiji") == ["authorize_text", "authorize or authorize_url"]
+    assert not any(told.values())
+    guiji = TABLES["guiji"].CAPABILITIES
+    assert (guiji.lacks(request), guiji.can(request)) == ([], False)
+    given = {"authorize_text": "I consent.", "authorize_url": None}
+    assert guiji.missing(attrs.evolve(request, options={"guiji": given})) == ["authorize or authorize_url"]
+    whole = attrs.evolve(request, options={"guiji": {**given, "authorize": b"film"}})
+    assert (guiji.missing(whole), guiji.can(whole)) == ([], True)
+    with pytest.raises(InvalidRequest, match="authorize"):
+        TABLES["guiji"].plan(request, ALL)
 
 
 @pytest.mark.parametrize("provider", NAMES)

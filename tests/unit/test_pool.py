@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,7 +35,7 @@ from avatarkit import (
     UnsupportedOperation,
     VideoRequest,
 )
-from avatarkit.errors import AvatarKitError, UploadFailed
+from avatarkit.errors import AvatarKitError, EntitlementError, UploadFailed
 from avatarkit.protocol.plan import Made, Step
 from avatarkit.routing import surely_nothing_made
 from avatarkit.sandbox.faults import Fault, FaultKind
@@ -90,6 +91,11 @@ async def stage(
             voice = (await one.voices.list(size=1, kind=2)).items[0].id
             box.seen.requests.clear()
             yield Stage(box, clock, pool, one, two, kling, avatar, voice)
+
+
+def of_others(error: BaseException) -> list[str]:
+    """The notes that tell how other accounts refused."""
+    return [note for note in error.__notes__ if note.startswith("before that, ")]
 
 
 def on_stage(test: Callable[[Stage], Awaitable[None]], **options: Any) -> None:
@@ -226,7 +232,7 @@ def test_accounts_without_money_are_not_stormed() -> None:
         seconds = asyncio.get_running_loop().time() - began
         assert {type(error) for error in ended} == {InsufficientCredits}
         assert len({id(error) for error in ended}) == 100
-        assert max(len(error.__notes__) for error in ended) == 1
+        assert max(len(of_others(error)) for error in ended) == 1
         assert scene.box.seen.requests[TTS] <= 2 + 2 * math.ceil(seconds)
         assert seconds < 5
 
@@ -308,7 +314,7 @@ def test_a_refused_request_is_not_offered_to_the_same_provider_again() -> None:
         with pytest.raises(BadRequest) as caught:
             await scene.pool.generate(scene.request())
         assert scene.box.seen.requests[TTS] == 2
-        assert len(caught.value.__notes__) == 1
+        assert len(of_others(caught.value)) == 1
 
     on_stage(test)
 
@@ -510,13 +516,14 @@ def test_clients_may_be_left_open() -> None:
 
 
 def test_what_is_no_pool() -> None:
-    """None without clients, and none with one account twice."""
+    """None without clients, and none with one account twice; one name at two vendors is two accounts."""
     one, two = AsyncHiFly("a"), AsyncHiFly("a")
     with pytest.raises(ConfigurationError):
         AsyncPool([])
     with pytest.raises(ConfigurationError):
         AsyncPool([one, two])
     assert one.account_id in repr(AsyncPool([one]))
+    assert AsyncPool([AsyncHiFly("a", account="studio"), AsyncKling("a", account="studio")])
 
 
 def test_a_gate_is_asked_at_each_account() -> None:
@@ -585,3 +592,88 @@ def test_an_error_that_names_a_task_is_never_followed_by_another_try() -> None:
     error = InsufficientCredits("no")
     error.token = "avk1.x"
     assert not surely_nothing_made(_TASK, error)
+
+
+def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    """What was logged at *level* of accounts."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno == level and record.name == "avatarkit" and " account " in record.getMessage()
+    ]
+
+
+def test_an_account_that_is_left_out_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Credentials that are refused are told once, with account and reason, not once a call; nor after each rest."""
+    caplog.set_level(logging.INFO, "avatarkit")
+
+    async def test(scene: Stage) -> None:
+        revoked = AsyncHiFly("revoked", base_url=scene.box.base_url("hifly"), clock=scene.clock, seed=1)
+        async with AsyncPool([revoked, scene.b]) as pool:
+            for _ in range(20):
+                await pool.generate(scene.request())
+            (line,) = lines(caplog, logging.WARNING)
+            assert f"hifly account {revoked.account_id}" in line
+            assert "AuthenticationError" in line
+            assert "300 s" in line
+            assert "revoked" not in line
+            before = scene.box.seen.requests[TTS]
+            await asyncio.sleep(400)
+            for _ in range(4):
+                await pool.generate(scene.request())
+            assert scene.box.seen.requests[TTS] == before + 5  # it was asked once more
+            assert len(lines(caplog, logging.WARNING)) == 1
+
+    on_stage(test)
+
+
+def test_each_change_of_state_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Out of money, back, and out again: two warnings, and a line at INFO between them."""
+    caplog.set_level(logging.INFO, "avatarkit")
+
+    async def test(scene: Stage) -> None:
+        for round_ in (1, 2):
+            scene.box.set_account("a", provider="hifly", credits=0)
+            await scene.many(2)
+            assert len(lines(caplog, logging.WARNING)) == round_
+            scene.box.set_account("a", provider="hifly", credits=1e6)
+            await asyncio.sleep(400)
+            await scene.many(4)
+            assert sum("again" in line and "serves" in line for line in lines(caplog, logging.INFO)) == round_
+        assert all("InsufficientCredits" in line for line in lines(caplog, logging.WARNING))
+
+    on_stage(test)
+
+
+def test_other_failovers_are_no_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """A request that goes to another account for a passing reason is a line at INFO."""
+    caplog.set_level(logging.INFO, "avatarkit")
+
+    async def test(scene: Stage) -> None:
+        body = b'{"code": 2012, "message": "bad"}'
+        scene.box.faults.add(TTS, Fault(kind=FaultKind.ANSWER, accept=False, status=200, body=body))
+        await scene.pool.generate(scene.request())
+        assert lines(caplog, logging.WARNING) == []
+        (line,) = lines(caplog, logging.INFO)
+        assert "did not take a request" in line
+
+    on_stage(test)
+
+
+def test_what_a_plan_lacks_is_told_once_though_the_account_serves_other_work(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Success with one operation does not end the rest from another, nor make it a warning again."""
+
+    async def test(scene: Stage) -> None:
+        member = scene.pool._roster.members[0]
+        error = EntitlementError("no such plan", provider="hifly")
+        member.leave_alone("one", 1.0, error, 300.0)
+        member.serves("two")
+        assert member.rest("one") == (1.0, error)
+        member.leave_alone("one", 400.0, error, 300.0)
+        assert len(lines(caplog, logging.WARNING)) == 1
+        member.serves("one")
+        assert member.rest("one") is None
+
+    on_stage(test)

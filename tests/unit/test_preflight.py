@@ -116,7 +116,7 @@ def test_encoded_sound(data: bytes, codec: str, extension: str) -> None:
 
 
 def test_wav_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """WAV and pictures are read without PyAV; without it nothing else is a problem."""
+    """WAV and pictures are read without PyAV, and what was cut off is seen; without it nothing else is a problem."""
     real = builtins.__import__
 
     def without_av(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -127,18 +127,20 @@ def test_wav_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without_av)
     assert problems(sound(4), DRIVING_AUDIO) == ["f: 4.0 s found, at least 5 s allowed"]
     assert problems(sound(6), DRIVING_AUDIO) == []
-    assert problems(VIDEO[:5000], AVATAR_VIDEO) == []
+    assert problems(VIDEO, AVATAR_VIDEO) == []
+    assert problems(VIDEO[:5000], AVATAR_VIDEO)[0].startswith("f: cut off: 5,000 of at least ")
     assert problems(MP3[:2000], VOICE_SAMPLE) == []
 
 
 def test_wav_with_a_wrong_length() -> None:
-    """A WAV whose header claims hours, or that was cut, counts for what is there."""
+    """A WAV whose writer put in hours because it did not know counts for what is there; one that was cut is broken."""
     data = bytearray(sound(6))
     data[40:44] = struct.pack("<I", 0x7FFFFFF0)
     found = facts(bytes(data))
     assert found is not None
     assert found.seconds == pytest.approx(6, abs=0.1)
-    assert problems(sound(10)[:50_000], DRIVING_AUDIO) == ["f: 3.1 s found, at least 5 s allowed"]
+    cut = "f: cut off: 50,000 of at least 160,044 bytes found, a whole file allowed"
+    assert problems(sound(10)[:50_000], DRIVING_AUDIO) == [cut]
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "gif"])
@@ -155,7 +157,7 @@ def test_pictures(form: str) -> None:
 
 def test_broken_files() -> None:
     """What a decoder cannot open is a problem; a name that lies about the content is another."""
-    assert problems(VIDEO[: len(VIDEO) // 2], AVATAR_VIDEO) == [
+    assert problems(VIDEO.replace(b"moov", b"\0\0\0\0"), AVATAR_VIDEO) == [
         "f: file that cannot be read as mp4 found, mp4 or mov allowed"
     ]
     assert problems(b"\x89PNG\r\n\x1a\n" + b"\0" * 100, AVATAR_VIDEO, "v.mp4") == [

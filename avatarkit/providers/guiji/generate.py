@@ -34,6 +34,7 @@ def _routes() -> Iterator[Route]:
                 operations=(_CLONE, _VIDEO) if cloned else (_VIDEO,),
                 options=_VIDEO_OPTIONS | _CLONE_OPTIONS if cloned else _VIDEO_OPTIONS,
                 needs=frozenset({"authorize_text"}) if cloned else frozenset(),
+                needs_one=_CONSENT if cloned else frozenset(),
             )
 
 
@@ -107,6 +108,6 @@ def estimate(request: VideoRequest) -> float | None:
     The vendor publishes no prices: videos are taken off the package's time, in milliseconds (the vendor's document,
     1). An avatar from a video takes one of its clonings besides, which is another unit and not counted here.
     """
-    if not CAPABILITIES.can(request) or request.text is None:
+    if CAPABILITIES.lacks(request) or request.text is None:
         return None
     return spoken_seconds(request.text)

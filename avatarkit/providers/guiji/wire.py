@@ -1,7 +1,7 @@
 """Guiji's answers as attrs classes: the envelope, and one row class per resource.
 
 List rows, by-id answers and callbacks of a resource share most fields; what one of them lacks stays None. Ids and
-statuses come as numbers or text and are read by hand.
+statuses come as numbers or text and are read by hand. No repr shows values, for a token and signed URLs are among them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _extra() -> Any:
     return attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Envelope:
     """What every answer has. ``code`` is text, ``"0"`` when all is well; other vendors' numbers are accepted."""
 
@@ -30,7 +30,7 @@ class Envelope:
     data: Any = ABSENT
 
 
-@attrs.define
+@attrs.define(repr=False)
 class PageData:
     """``data`` of a list."""
 
@@ -39,7 +39,7 @@ class PageData:
     records: Any = None
 
 
-@attrs.define
+@attrs.define(repr=False)
 class TokenData:
     """``data`` of the token operation."""
 
@@ -47,7 +47,7 @@ class TokenData:
     expires_in: float | None = None
 
 
-@attrs.define
+@attrs.define(repr=False)
 class AccountData:
     """``data.account``: what is left and what was bought; videos in milliseconds, speech in characters."""
 
@@ -62,7 +62,7 @@ class AccountData:
     extra: dict[str, Any] = _extra()
 
 
-@attrs.define
+@attrs.define(repr=False)
 class UserData:
     """``data.user``."""
 
@@ -70,7 +70,7 @@ class UserData:
     corp_id: Any = wire("corpId")
 
 
-@attrs.define
+@attrs.define(repr=False)
 class SceneRow:
     """A public avatar."""
 
@@ -79,7 +79,7 @@ class SceneRow:
     extra: dict[str, Any] = _extra()
 
 
-@attrs.define
+@attrs.define(repr=False)
 class TrainingRow:
     """An avatar training. Older answers nest the scene's id in ``robot``."""
 
@@ -99,7 +99,7 @@ class TrainingRow:
     extra: dict[str, Any] = _extra()
 
 
-@attrs.define
+@attrs.define(repr=False)
 class VoiceRow:
     """A voice, public or cloned. ``languages`` is text in one table and a list in every sample."""
 
@@ -118,7 +118,7 @@ class VoiceRow:
     extra: dict[str, Any] = _extra()
 
 
-@attrs.define
+@attrs.define(repr=False)
 class VideoRow:
     """A video. Durations are text: seconds in one field, milliseconds in the other."""
 
@@ -138,7 +138,7 @@ class VideoRow:
     extra: dict[str, Any] = _extra()
 
 
-@attrs.define
+@attrs.define(repr=False)
 class AudioRow:
     """Speech. It has neither a name nor times nor a failure text; its duration is a number of milliseconds."""
 

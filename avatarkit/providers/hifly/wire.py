@@ -2,6 +2,7 @@
 
 Requests are plain keyword functions in ``endpoints.py``; what comes back is described here. The envelope is flat:
 results stand beside ``code``, ``message`` and ``request_id``. Fields that any source has seen missing are optional.
+No repr shows values, for signed URLs are among them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import attrs
 from avatarkit.protocol.codec import wire
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Envelope:
     """What every answer has, but for ``tool/create_upload_url`` (no ``code``) and callbacks (no ``request_id``)."""
 
@@ -22,14 +23,14 @@ class Envelope:
     request_id: str = ""
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Created(Envelope):
     """The answer of every operation that makes a task."""
 
     task_id: str = ""
 
 
-@attrs.define
+@attrs.define(repr=False)
 class TaskState(Envelope):
     """The answer of the three task endpoints, as one class: what a kind does not have stays empty.
 
@@ -45,7 +46,7 @@ class TaskState(Envelope):
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class AvatarRow:
     """A row of ``avatar/list``."""
 
@@ -55,7 +56,7 @@ class AvatarRow:
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class VoiceRow:
     """A row of ``voice/list``; rate, volume and pitch are decimal strings there."""
 
@@ -69,7 +70,7 @@ class VoiceRow:
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class UploadAnswer(Envelope):
     """The answer of ``tool/create_upload_url``."""
 
@@ -79,7 +80,7 @@ class UploadAnswer(Envelope):
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class CreditAnswer(Envelope):
     """The answer of ``account/credit``."""
 

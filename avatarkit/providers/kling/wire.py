@@ -2,7 +2,8 @@
 
 Two generations share one envelope ``{code, message, request_id, data}``: the records of ``/v1`` (``task_id``,
 ``task_status``, ``succeed``) and those of ``/tasks`` (``id``, ``status``, ``succeeded``). What is nested comes absent,
-null or empty before a task is done, so nested members are read by hand.
+null or empty before a task is done, so nested members are read by hand. No repr shows values, for signed URLs are among
+them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import attrs
 from avatarkit.protocol.codec import wire
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Envelope:
     """What every answer of the vendor has; ``data`` is absent from refusals."""
 
@@ -25,7 +26,7 @@ class Envelope:
     data: Any = None
 
 
-@attrs.define
+@attrs.define(repr=False)
 class TaskRow:
     """A task, in either generation's spelling. Times are Unix milliseconds, deductions decimal strings."""
 
@@ -44,7 +45,7 @@ class TaskRow:
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class MediaRow:
     """A result: of ``task_result.videos``, ``task_result.audios`` or ``outputs``; *duration* is seconds as text."""
 
@@ -55,7 +56,7 @@ class MediaRow:
     type: str = ""
 
 
-@attrs.define
+@attrs.define(repr=False)
 class FaceRow:
     """A face of ``identify-face``; times are milliseconds into the video."""
 
@@ -66,7 +67,7 @@ class FaceRow:
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class PackRow:
     """A resource pack of ``account/costs``; times are Unix milliseconds."""
 

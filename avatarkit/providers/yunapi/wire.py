@@ -1,6 +1,7 @@
 """YunApi's answers as attrs classes. Fields that any source has seen missing are optional; all of them may be.
 
-"Document" is the vendor's own page, "twin" the page of another reseller of the same product.
+"Document" is the vendor's own page, "twin" the page of another reseller of the same product. No repr shows values, for
+signed URLs are among them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import attrs
 from avatarkit.protocol.codec import wire
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Work:
     """A finished (or unfinished) standard work: the document's ``data``, the twins' ``data.data``."""
 
@@ -27,7 +28,7 @@ class Work:
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class GatewayTask:
     """The twins' ``data`` of ``/avatar/task/{id}``; *progress* is ``"0%"`` or a bare number."""
 
@@ -39,7 +40,7 @@ class GatewayTask:
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Check:
     """The ``data`` of every ``chk_*`` act, as one class: what an act does not have stays empty."""
 
@@ -53,7 +54,7 @@ class Check:
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Remake:
     """The ``data`` of ``/query_video/{task_id}``."""
 
@@ -64,7 +65,7 @@ class Remake:
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class VoiceModel:
     """The answer of ``/model``; the vendor's sample shows three fields, fish.audio's own document many more."""
 
@@ -76,7 +77,7 @@ class VoiceModel:
     extra: dict[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Completion:
     """The answer of ``/chat/completions``: not documented by the vendor, read as OpenAI's."""
 
