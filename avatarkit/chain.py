@@ -341,6 +341,7 @@ class AsyncChain(AsyncTask[AsyncVideo]):
             marker=name,
             guard=self._client.guard_of(step.operation),
             sent_at=self._account.clock.time(),
+            login=self._account.login,
         )
 
     async def _task_of(self, ticket: Ticket) -> AsyncTask[Any] | None:

@@ -23,8 +23,9 @@ from avatarkit.protocol.handle import Handle, to_token
 from avatarkit.protocol.plan import Capabilities
 from avatarkit.request import VideoRequest
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions
-from avatarkit.task import AsyncTask, check_token, key_changed
+from avatarkit.task import AsyncTask, check_ticket, check_token
 from avatarkit.transport.account import Account, DetachedSubmission
+from avatarkit.transport.attempt import as_far_as_seen
 from avatarkit.transport.clock import Clock
 from avatarkit.transport.staging import close_staging, staging_of
 from avatarkit.transport.uploads_cache import UploadCache
@@ -295,17 +296,16 @@ class AsyncClient:
         return tuple(self._account.detached_submissions())
 
     async def reconcile(self, ticket: Ticket) -> Reconciliation:
-        """Find out whether an in-doubt submission was accepted. Free; never submits anything.
+        """Find out whether an in-doubt submission was accepted. Free. "Absent" only with the credentials it went with.
 
         Raises:
             InvalidHandle: the ticket belongs to another provider or account.
 
         """
-        if (ticket.provider, ticket.account) != (self.spec.name, self._account.fingerprint):
-            same = ticket.provider == self.spec.name
-            hint = key_changed(ticket.provider, ticket.account) if same else ""
-            raise InvalidHandle("this ticket belongs to another provider or account", hint=hint)
-        return await self._find(ticket)
+        check_ticket(ticket, self._account)
+        return as_far_as_seen(
+            await self._find(ticket), ticket, self._account.login or self._account.fingerprint
+        )
 
     async def _find(self, ticket: Ticket) -> Reconciliation:
         return Reconciliation(

@@ -34,10 +34,10 @@ class ClientOptions(TypedDict, total=False):
             must hold no user name or password, no query and no fragment.
         account: a name for the account in place of the fingerprint made from its credentials, which ``account_id``
             then is: 1 to 64 ASCII letters, digits, ``.``, ``_`` and ``-``; ``""`` takes the environment's
-            (``HIFLY_ACCOUNT``), else the fingerprint. After its key was changed, give the old ``account_id`` to go on
-            with tokens of tasks, tickets and journals; or give a name of your own from the beginning. Clients of one
-            name share limits, so give each account its own name. Tokens of chains (``avkc1.``) are signed with the
-            credentials: those begun with an old key cannot be gone on with by name.
+            (``HIFLY_ACCOUNT``) if the credentials are from there, too, else the fingerprint. After its key was changed,
+            give the old ``account_id`` to go on with tokens of tasks, tickets and journals; or give a name of your own
+            from the beginning. Clients of one name share limits, so give each account its own name. Tokens of chains
+            (``avkc1.``) are signed with the credentials: those begun with an old key cannot be gone on with by name.
         timeouts: bounds in seconds, see :class:`Timeouts`.
         retry: for requests that are safe to repeat, see :class:`RetryPolicy`.
         rate_limit: requests a second for the whole account; ``"default"`` is the provider's, None is none.
@@ -152,6 +152,9 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str]]] = {
 }
 
 
+_LONGEST_PATH: Final = 1000
+
+
 def _check_proxy(url: str) -> None:
     try:
         parts = urlsplit(url)
@@ -175,10 +178,20 @@ def _check(options: ClientOptions) -> None:
         if allowed:
             raise _refuse(name, value, allowed)
     _check_proxy(options.get("proxy") or "")
-    path = options.get("ca_file")
+    _check_ca_file(options.get("ca_file") or "")
+
+
+def _check_ca_file(path: str | os.PathLike[str]) -> None:
     # Whether it holds certificates is seen when it is loaded: that takes long enough to be felt.
-    if path and not (Path(path).is_file() and os.access(path, os.R_OK)):
-        raise ConfigurationError(f"ca_file: {os.fspath(path)!r} found, a file that can be read allowed")
+    try:
+        good = not path or (Path(path).is_file() and os.access(path, os.R_OK))
+    except (OSError, ValueError):
+        good = False
+    if not good:
+        text = os.fspath(path)
+        # Not shown if it may be the certificate itself, and perhaps a key with it.
+        seen = repr(text) if len(text) <= _LONGEST_PATH and text.isprintable() else "a text that is no path"
+        raise ConfigurationError(f"ca_file: {seen} found, a file that can be read allowed")
 
 
 def hooks_of(value: Hook | Iterable[Hook] | None) -> tuple[Hook, ...]:
@@ -200,7 +213,7 @@ def hooks_of(value: Hook | Iterable[Hook] | None) -> tuple[Hook, ...]:
     for hook in hooks:
         if not callable(hook):
             raise _refuse("hooks", hook, allowed)
-        if inspect.iscoroutinefunction(hook):
+        if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
             raise ConfigurationError(
                 "hooks: an async function found, a plain one allowed: nobody would await it"
             )
@@ -208,6 +221,12 @@ def hooks_of(value: Hook | Iterable[Hook] | None) -> tuple[Hook, ...]:
 
 
 # -- from the environment, too ----------------------------------------------------------------------------------------
+
+
+class FromEnvironment(tuple[str, ...]):
+    """Credentials none of which was passed to the client."""
+
+    __slots__ = ()
 
 
 def read_credentials(spec: ProviderSpec, *given: str | None) -> tuple[str, ...]:
@@ -235,7 +254,8 @@ def read_credentials(spec: ProviderSpec, *given: str | None) -> tuple[str, ...]:
     for text in texts:
         if not text.strip().isascii() or not text.strip().isprintable():
             raise ConfigurationError(f"the credentials for {spec.title} hold characters that no token has")
-    return tuple(text.strip() for text in texts)
+    kind = tuple if any(given) else FromEnvironment
+    return kind(text.strip() for text in texts)
 
 
 def _base_url(spec: ProviderSpec, options: ClientOptions) -> str:
@@ -245,7 +265,7 @@ def _base_url(spec: ProviderSpec, options: ClientOptions) -> str:
     try:
         parts = urlsplit(url)
         plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        told_who, extra = "@" in parts.netloc, bool(parts.query or parts.fragment)
+        told_who, extra = "@" in parts.netloc, bool(parts.query or parts.fragment or set("?#") & set(url))
     except ValueError:
         plain = told_who = extra = False
     # Where it cannot be taken apart, whatever stands before an @ may be a password.
@@ -262,9 +282,13 @@ def _base_url(spec: ProviderSpec, options: ClientOptions) -> str:
 
 
 def _account_name(spec: ProviderSpec, credentials: tuple[str, ...], options: ClientOptions) -> str:
-    """What the account is called by the option, else by the environment; ``""`` when by neither."""
+    """What the account is called by the option, else by the environment; ``""`` when by neither.
+
+    The environment names the account of the credentials that it holds, and no other.
+    """
     given, variable = options.get("account", ""), account_variable(spec.name)
-    name = given or os.environ.get(variable, "").strip()
+    told = os.environ.get(variable, "").strip() if isinstance(credentials, FromEnvironment) else ""
+    name = given or told
     # Not shown, and no credential taken: it may be the key itself, put where its name belongs.
     if name and (name in credentials or not ACCOUNT_NAME.fullmatch(name)):
         raise ConfigurationError(
@@ -292,12 +316,14 @@ def account_of(
     _check(options)
     rate = options.get("rate_limit", "default")
     polling = options.get("polling", Polling())
+    name, own = _account_name(spec, credentials, options), fingerprint(spec.name, *credentials)
     account = Account(
         spec=spec,
         base_url=_base_url(spec, options),
         auth=auth,
         kinds=kinds if kinds is not None else spec.kinds,
-        fingerprint=_account_name(spec, credentials, options) or fingerprint(spec.name, *credentials),
+        fingerprint=name or own,
+        login=own if name and name != own else "",
         signing_key=signing_key(spec.name, *credentials),
         clock=options.get("clock", SYSTEM_CLOCK),
         network=Network(

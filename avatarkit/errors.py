@@ -75,7 +75,7 @@ class AvatarKitError(Exception):
     @hint.setter
     def hint(self, text: str) -> None:
         """Keep it as one line, and as one note."""
-        line = " ".join(each.strip() for each in text.splitlines() if each.strip())
+        line = " ".join(each.strip() for each in (text or "").splitlines() if each.strip())
         before, self.__dict__["hint"] = self.hint, line
         if before == line:
             return

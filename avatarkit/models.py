@@ -302,6 +302,7 @@ class Ticket:
         guard: what kind of marker that is.
         sent_at: when the request went out, seconds since 1970 (UTC).
         request_hash: SHA-256 of the body, hexadecimal; each streamed file in it is represented by its own SHA-256.
+        login: fingerprint of the credentials, where the account has a name of its own; ``""`` where that is *account*.
 
     """
 
@@ -313,6 +314,7 @@ class Ticket:
     guard: Guard = Guard.NONE
     sent_at: float = 0.0
     request_hash: str = ""
+    login: str = ""
 
 
 class Finding(enum.StrEnum):

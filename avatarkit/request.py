@@ -137,6 +137,8 @@ class VideoRequest:
             value = getattr(self, name)
             if isinstance(value, str) and (not value or value.isspace()):
                 object.__setattr__(self, name, None)
+            elif name in ("avatar", "voice") and type(value) is int:  # some vendors number what they have
+                object.__setattr__(self, name, str(value))
 
     @property
     def presenter(self) -> str:

@@ -18,6 +18,7 @@ from avatarkit.models import (
     Snapshot,
     Status,
     TaskUpdate,
+    Ticket,
     Voice,
 )
 from avatarkit.protocol.handle import from_token, to_token
@@ -320,6 +321,14 @@ def key_changed(provider: str, account: str) -> str:
         return submitted
     variable = account_variable(provider)
     return f"{submitted} If only the key was changed: account={account!r} for the client, or the variable {variable}."
+
+
+def check_ticket(ticket: Ticket, account: Account) -> None:
+    """Raise InvalidHandle when *ticket* belongs to another provider or account."""
+    if (ticket.provider, ticket.account) != (account.spec.name, account.fingerprint):
+        same = ticket.provider == account.spec.name
+        hint = key_changed(ticket.provider, ticket.account) if same else ""
+        raise InvalidHandle("this ticket belongs to another provider or account", hint=hint)
 
 
 def check_token(token: str, account: Account, *, same_account: bool = True) -> Watched:

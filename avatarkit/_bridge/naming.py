@@ -20,6 +20,8 @@ def name_task(error: BaseException, function: Callable[..., Any]) -> None:
     while isinstance(function, partial):
         function = function.func
     owner = getattr(function, "__self__", None)
+    if owner is None:
+        return
     # Here, for the bridge is loaded before what runs on it; where there is an owner it is there already.
     from avatarkit.artifacts import AsyncArtifact
     from avatarkit.chain import AsyncChain

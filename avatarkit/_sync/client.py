@@ -232,7 +232,7 @@ class Client(Blocking):
         return self._async.detached_submissions
 
     def reconcile(self, ticket: Ticket) -> Reconciliation:
-        """Find out whether an in-doubt submission was accepted. Free; never submits anything.
+        """Find out whether an in-doubt submission was accepted. Free. "Absent" only with the credentials it went with.
 
         Raises:
             InvalidHandle: the ticket belongs to another provider or account.

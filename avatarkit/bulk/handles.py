@@ -6,6 +6,7 @@ task's id as well, and what was paid for must not hang on a spelling.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 
 
 def kind_of(job: Job) -> Kind | None:
-    """What the job's task makes; None for a part that has no task."""
+    """What the job's task makes; None for a part that has no task, or whose step nobody here can read."""
     if not job.part:
         return Kind.VIDEO
-    makes = step_from_json(orjson.loads(job.spec)["step"]).makes
-    return makes if isinstance(makes, Kind) else None
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        makes = step_from_json(orjson.loads(job.spec)["step"]).makes
+        return makes if isinstance(makes, Kind) else None
+    return None
 
 
 def handle_of(settings: RunSettings, job: Job, kind: Kind, task_id: str) -> Handle:

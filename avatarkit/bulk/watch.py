@@ -46,6 +46,7 @@ class Watcher:
         self._told = told
         self._ended: deque[Ended] = deque()
         self._futures: dict[str, asyncio.Future[bool]] = {}
+        self._nameless: set[tuple[str, int]] = set()  # jobs whose task nobody can name
         self._wake = asyncio.Event()
         self._busy = False
 
@@ -62,11 +63,12 @@ class Watcher:
 
         A job whose task nobody can name fails: nothing else would ever end it. It counts as paid for.
         """
-        if job.key in self._futures:
+        if job.key in self._futures or (job.key, job.attempt) in self._nameless:
             return
         try:
             task = task if task is not None else self._stages.task_of(job)
         except InvalidHandle as error:
+            self._nameless.add((job.key, job.attempt))
             self._ended.append((job, None, error))
             self._wake.set()
         else:

@@ -231,12 +231,18 @@ async def keep_fleet(ledger: Ledger, run: str, engine: str = "") -> None:
 
 
 async def going_on(ledger: Ledger, journal: str, run: Run) -> str:
-    """The command that goes on with *run*; ``""`` while some process works on it, which goes on by itself."""
+    """The command that goes on with *run*; ``""`` while others may work on it, which go on by themselves.
+
+    A process that was killed is known to be gone only after a while. That of a file is always told: there is just one,
+    and whoever looks after it was killed wants to go on now.
+    """
+    if not is_address(journal):
+        return command_line(journal, run)
     work = await work_time(ledger, run.id)
     if work.active(await ledger.now()):
         return ""
     fleet = await ledger.recall("", _fleet(run.id), younger_than=math.inf)
-    if fleet is None or not is_address(journal):
+    if fleet is None:
         return command_line(journal, run)
     return fleet_line(journal, run, str(fleet.get("engine") or ""))
 

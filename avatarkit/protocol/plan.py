@@ -139,7 +139,8 @@ class Capabilities:
         if route is None or not (route.needs or route.needs_one):
             return []
         options = request.options.get(self.provider, {})
-        given = {name for name, value in options.items() if value is not None}
+        known = options.items() if isinstance(options, Mapping) else ()
+        given = {name for name, value in known if value is not None}
         found = sorted(route.needs - given)
         if route.needs_one and not route.needs_one & given:
             found.append(_listed(sorted(route.needs_one), "or"))

@@ -25,7 +25,7 @@ from avatarkit.protocol.outcome import Outcome
 from avatarkit.protocol.redact import scrub
 from avatarkit.protocol.schedule import Durations
 from avatarkit.settings import DEFAULT_OPTIONS, CallOptions, RateLimit, RetryPolicy, Timeouts
-from avatarkit.transport.attempt import Attempt
+from avatarkit.transport.attempt import Attempt, ticket_of
 from avatarkit.transport.clock import Clock
 from avatarkit.transport.driver import Driver
 from avatarkit.transport.polling import PollHub, Watched
@@ -79,6 +79,7 @@ class Account:
     auth: Auth = attrs.field(repr=False)
     kinds: Mapping[Kind, TaskKind]
     fingerprint: str
+    login: str = ""  # fingerprint of the credentials, where *fingerprint* is a name that was given
     signing_key: bytes = attrs.field(default=b"", repr=False)
     clock: Clock
     network: Network
@@ -255,7 +256,10 @@ class Account:
         if record.holds:
             record.holds = False
             self.budget.forget(record.task_id)
-            self.slots[record.kind.pool].release()
+            slots = self.slots[record.kind.pool]
+            slots.release()
+            if slots.waiting:
+                self.budget.heed()  # a client that nobody closed may be gone, and its wish with it
 
     def slots_wanted(self, pool: str) -> bool:
         """Whether a submission waits for a slot of *pool*."""
@@ -388,13 +392,6 @@ class Account:
                 error=attempt.error,
             )
         for record in self.abandoned:
-            ticket = Ticket(
-                provider=self.spec.name,
-                endpoint="",
-                kind=record.kind.kind.value,
-                account=self.fingerprint,
-                marker=record.marker,
-                sent_at=record.born_wall,
-            )
-            token = to_token(self.handle(record))
-            yield DetachedSubmission(ticket=ticket, outcome=Outcome.ACCEPTED.value, token=token)
+            handle = self.handle(record)
+            ticket = ticket_of(handle)
+            yield DetachedSubmission(ticket=ticket, outcome=Outcome.ACCEPTED.value, token=to_token(handle))

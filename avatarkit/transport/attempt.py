@@ -9,8 +9,9 @@ import math
 import attrs
 
 from avatarkit.errors import AvatarKitError, InsufficientCredits, ProviderError, SubmissionInDoubt
-from avatarkit.models import Kind, Ticket
+from avatarkit.models import Finding, Kind, Reconciliation, Ticket
 from avatarkit.protocol.endpoint import Accepted, Request
+from avatarkit.protocol.handle import Handle
 from avatarkit.protocol.outcome import Outcome
 from avatarkit.settings import CallOptions
 from avatarkit.transport.session import SendMark
@@ -34,6 +35,7 @@ class Attempt:
     queued: float = 0.0
     number: int = 1
     hashed: str = ""
+    login: str = ""
     cured: bool = False
     outcome: Outcome | None = None
     error: AvatarKitError | None = None
@@ -57,7 +59,34 @@ class Attempt:
             guard=endpoint.guard,
             sent_at=self.made,
             request_hash=self.hashed or hashlib.sha256(self.body).hexdigest(),
+            login=self.login,
         )
+
+
+def ticket_of(handle: Handle) -> Ticket:
+    """The ticket of a task that is known, whatever submission made it."""
+    return Ticket(
+        provider=handle.provider,
+        endpoint="",
+        kind=handle.kind.value,
+        account=handle.account,
+        marker=handle.marker,
+        sent_at=handle.born,
+    )
+
+
+def as_far_as_seen(found: Reconciliation, ticket: Ticket, login: str) -> Reconciliation:
+    """What *found*, asked for with the credentials *login*, says of a ticket that may come from others.
+
+    The account may have been named by mistake, and what another account does not list may well be there.
+    """
+    if found.finding is not Finding.ABSENT or (ticket.login or ticket.account) == login:
+        return found
+    return Reconciliation(
+        finding=Finding.CANNOT_TELL,
+        explanation=f"{found.explanation}; but it was sent with other credentials than these, and should they be "
+        "another account's, that says nothing",
+    )
 
 
 def doubt(attempt: Attempt, error: AvatarKitError) -> SubmissionInDoubt:

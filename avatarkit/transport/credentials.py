@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import TYPE_CHECKING
 
 from avatarkit.errors import AuthenticationError, AvatarKitError
@@ -37,7 +38,10 @@ class Renewal:
                 self._task = asyncio.get_running_loop().create_task(self._renew(request))
                 self._task.add_done_callback(self._done)
             # The renewal serves everybody: whoever is cancelled leaves it to the others.
-            await asyncio.shield(self._task)
+            try:
+                await asyncio.shield(self._task)
+            except AvatarKitError as error:
+                raise copy.copy(error) from error  # to each its own: it is told what the error was about
 
     async def _renew(self, request: Request[Grant]) -> None:
         account, driver = self._account, self._driver

@@ -152,6 +152,7 @@ def _ticket(account: Account, request: Request[Any], began: float, kind: Kind | 
         account=account.fingerprint,
         sent_at=began,
         request_hash=hashed,
+        login=account.login,
     )
 
 

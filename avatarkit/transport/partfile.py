@@ -152,16 +152,21 @@ class PartFile:
     def close(self) -> None:
         """Let go of the file and its lock. An empty part file is removed; any other stays."""
         with self._lock:
-            if not self._is_at_its_place():
-                pass
-            elif self.have == 0:
-                for path in (self._note, self.path):
-                    with contextlib.suppress(OSError):
-                        path.unlink(missing_ok=True)
-            else:
-                with contextlib.suppress(OSError):
-                    self._write_note()
-            self._close()
+            try:
+                if self._is_at_its_place():
+                    self._leave()
+            except OSError:
+                pass  # nothing that a later download needs
+            finally:
+                self._close()
+
+    def _leave(self) -> None:
+        if self.have:
+            self._write_note()
+            return
+        for path in (self._note, self.path):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def _check_ours(self) -> None:
         """Before anything is done to the file by its name, or that cannot be taken back.

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 BudgetKey: TypeAlias = tuple[str, str, str, int]
 """Provider, fingerprint, base URL, identity of the clock."""
 
-ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+ACCOUNT_NAME: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")
 """What an account may be called."""
 
 

@@ -111,6 +111,7 @@ class Submitter:
                 deadline,
                 number=sends + 1,
                 hashed=hashed,
+                login=account.login,
                 error=error,
                 cured=cured,
             )

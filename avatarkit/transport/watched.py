@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -111,4 +112,5 @@ class Watched:
             if error is None:
                 future.set_result(True)
             else:
-                future.set_exception(error)
+                # To each its own: whoever waits has it name the task that it waits for.
+                future.set_exception(copy.copy(error))

@@ -152,6 +152,20 @@ def test_a_finished_file_is_left_alone_where_locks_do_not_reach(
     later.close()
 
 
+@pytest.mark.parametrize("written", [b"", b"film"])
+def test_a_part_is_let_go_of_wherever_its_folder_went(written: bytes, tmp_path: Path) -> None:
+    """A file stands where its folder was: closing raises nothing, which would hide an error, and frees the lock."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    left = part_in(folder)
+    left.write([written])
+    folder.rename(tmp_path / "elsewhere")
+    folder.write_bytes(b"a file")
+    left.close()
+    again = part_in(tmp_path / "elsewhere")
+    again.close()
+
+
 def part_in(folder: Path, target: Path | None = None) -> PartFile:
     """A download of one part file, whatever it is to become."""
     return PartFile.acquire(

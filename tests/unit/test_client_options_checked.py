@@ -30,8 +30,10 @@ from avatarkit import (
     Timeouts,
     providers,
 )
+from avatarkit.bulk.records import ticket_from_json, ticket_to_json
 from avatarkit.client import AsyncClient
 from avatarkit.errors import AuthenticationError
+from avatarkit.models import Finding, Reconciliation, Ticket
 from avatarkit.protocol.handle import Handle, to_token
 from avatarkit.protocol.redact import fingerprint
 from avatarkit.sandbox.local import AsyncSandbox
@@ -145,6 +147,98 @@ def test_hooks_of_a_blocking_client_are_checked_as_well(given: object, told: str
     with pytest.raises(ConfigurationError) as caught:
         HiFly("t", base_url=NOWHERE, hooks=given)  # type: ignore[arg-type]
     assert str(caught.value) == told
+
+
+class _Awaited:
+    async def __call__(self, event: object) -> None:
+        """Nobody would await it."""
+
+
+@pytest.mark.parametrize("hooks", [_Awaited(), [print, _Awaited()]])
+def test_an_object_that_has_to_be_awaited_is_no_hook(hooks: Any) -> None:
+    """Whether it is a function or an object that is called like one."""
+    with pytest.raises(ConfigurationError, match="an async function found"):
+        hifly(hooks=hooks)
+
+
+@pytest.mark.parametrize("text", ["x" * 5000, f"-----BEGIN {PASSWORD}\nkey", "a\0b"])
+def test_a_certificate_as_ca_file_is_not_shown(text: str) -> None:
+    """The option takes a path; somebody may give what the file holds, and a key with it."""
+    with pytest.raises(ConfigurationError, match="a text that is no path found") as caught:
+        hifly(ca_file=text)
+    assert text not in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://h/?", "http://h/#", "http://h?a=b"])
+def test_a_base_url_has_no_query_not_even_an_empty_one(url: str) -> None:
+    """Paths are added to it."""
+    with pytest.raises(ConfigurationError, match="must not have a query"):
+        hifly(base_url=url)
+
+
+@pytest.mark.asyncio
+async def test_other_credentials_never_say_that_something_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account may have been named by mistake: the list of another one does not have it, so it is not sent again."""
+
+    async def nothing(self: AsyncGuiji, ticket: Ticket) -> Reconciliation:
+        return Reconciliation(finding=Finding.ABSENT, explanation="nothing is listed with this name")
+
+    monkeypatch.setattr(AsyncGuiji, "_find", nothing)
+    told = {"provider": "guiji", "endpoint": "videos.create", "kind": "video", "marker": "m"}
+    one, two, plain = (
+        AsyncGuiji("one", "s", account="main"), AsyncGuiji("two", "s", account="main"), AsyncGuiji("one", "s")
+    )  # fmt: skip
+    sent = Ticket(**told, account="main", login=plain.account_id)
+    assert (await one.reconcile(sent)).finding is Finding.ABSENT
+    found = await two.reconcile(sent)
+    assert (found.finding, "other credentials" in found.explanation) == (Finding.CANNOT_TELL, True)
+    before = Ticket(**told, account=plain.account_id)  # from a time before the account had a name
+    assert (await plain.reconcile(before)).finding is Finding.ABSENT
+    old = AsyncGuiji("one", "s", account=plain.account_id)
+    assert (await old.reconcile(before)).finding is Finding.ABSENT
+    new = AsyncGuiji("two", "s", account=plain.account_id)
+    assert (await new.reconcile(before)).finding is Finding.CANNOT_TELL
+
+
+def test_a_submission_s_ticket_tells_the_credentials(tmp_path: Path) -> None:
+    """Where the account has a name of its own; ledgers keep it."""
+
+    async def main() -> None:
+        clock = VirtualClock()
+        async with AsyncSandbox(clock=clock, render="tiny") as box:
+            for name in ("", "main"):
+                gate = Gate()
+                async with client(box, clock, account=name) as one:
+                    task = await one.videos.create_by_tts(
+                        **stock(await one.avatars.list(size=1), await one.voices.list(kind=2, size=1)),
+                        options=CallOptions(gate=gate),
+                    )
+                    assert task.id
+                plain = fingerprint("hifly", box.token)
+                (ticket,) = gate.seen
+                assert (ticket.account, ticket.login) == ((name, plain) if name else (plain, ""))
+                assert ticket_from_json(ticket_to_json(ticket)) == ticket
+
+    run_virtual(main)
+
+
+class Gate:
+    """Lets everything through, and keeps the tickets."""
+
+    def __init__(self) -> None:
+        self.seen: list[Ticket] = []
+
+    async def open(self, ticket: Ticket) -> float | None:
+        self.seen.append(ticket)
+        return None
+
+    async def settled(self, ticket: Ticket, outcome: str, **_: Any) -> None:
+        """Nothing to keep."""
+
+
+def stock(avatars: Any, voices: Any) -> dict[str, Any]:
+    return {"avatar": avatars.items[0].id, "voice": voices.items[0].id, "text": "x"}
 
 
 def test_what_is_right_is_taken() -> None:
@@ -384,6 +478,32 @@ def test_a_client_that_was_forgotten_binds_nobody_who_waits_anew() -> None:
     run_virtual(main)
 
 
+def test_a_client_that_was_forgotten_binds_nobody_who_waits_already() -> None:
+    """With the next task that ends they go, all of them, and not one after the other."""
+
+    async def main() -> None:
+        clock = VirtualClock()
+        async with (
+            AsyncSandbox(clock=clock, render="tiny", run_seconds=100) as box,
+            client(box, clock) as stays,
+        ):
+            goes: AsyncHiFly | None = client(box, clock, max_running=1)
+            assert goes is not None
+            goes._account.engine()
+            tasks = [asyncio.create_task(submit(stays)) for _ in range(4)]
+            await asyncio.sleep(10)
+            assert sum(task.done() for task in tasks) == 1
+            await goes._account._engine.guard.aclose()  # type: ignore[union-attr]
+            goes = None
+            await asyncio.sleep(1)
+            gc.collect()
+            await asyncio.sleep(200)
+            assert all(task.done() for task in tasks)
+        assert box.seen.peak_running == 3
+
+    run_virtual(main)
+
+
 def test_what_was_learned_stays_when_a_wish_goes() -> None:
     """A provider that refused the third task: with the stricter client gone, two run and not one more."""
 
@@ -434,26 +554,29 @@ def test_the_account_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in providers.names():
         keys = ("key", "secret") if name == "guiji" else ("key",)
         monkeypatch.setenv(f"{name.upper()}_ACCOUNT", f" of-{name} ")
-        assert providers.client_class(name)(*keys).account_id == f"of-{name}"
+        assert providers.client_class(name)(*keys).account_id == fingerprint(name, *keys)
         assert providers.client_class(name)(*keys, account="own").account_id == "own"
+        for variable, key in zip(providers.spec(name).credentials, keys, strict=True):
+            monkeypatch.setenv(variable, key)
+        assert providers.client_class(name)().account_id == f"of-{name}"
+        assert providers.client_class(name)(account="own").account_id == "own"
     monkeypatch.setenv("HIFLY_ACCOUNT", "")
     assert hifly().account_id == fingerprint("hifly", "t")
     assert "main" in repr(hifly(account="main"))
 
 
-@pytest.mark.parametrize("name", ["a b", "a" * 65, "käse", "a/b", "a\nb", PASSWORD, "'; --"])
+@pytest.mark.parametrize("name", ["a b", "a" * 65, "käse", "a/b", "a\nb", PASSWORD, "'; --", ".", ".."])
 @pytest.mark.parametrize("source", ["account", "HIFLY_ACCOUNT"])
 def test_a_name_that_cannot_be_is_refused_unseen(
     name: str, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Letters, digits and ``._-``, and no credential: the key may have been put where its name belongs."""
+    monkeypatch.setenv("HIFLY_TOKEN", PASSWORD)
     if source != "account":
         monkeypatch.setenv(source, name)
     with pytest.raises(ConfigurationError, match=f"^{source}: .* 1 to 64 letters, digits") as caught:
-        AsyncHiFly(
-            PASSWORD, base_url=NOWHERE, **cast("Any", {"account": name} if source == "account" else {})
-        )
-    assert name not in str(caught.value)
+        AsyncHiFly(base_url=NOWHERE, **cast("Any", {"account": name} if source == "account" else {}))
+    assert name == "." or name not in str(caught.value)
 
 
 def test_after_a_changed_key_tokens_and_tickets_go_on_by_name() -> None:

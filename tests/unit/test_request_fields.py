@@ -21,7 +21,7 @@ SECRET = "c0ffee-s1gned"
 MATERIAL = "a path, a URL, bytes, a binary file or an uploaded file"
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"avatar": 5, **TALK}, "avatar: int found, text or an Avatar allowed"),
+    ({"avatar": 5.0, **TALK}, "avatar: float found, text or an Avatar allowed"),
     ({"avatar": True, **TALK}, "avatar: bool found, text or an Avatar allowed"),
     ({"avatar": Voice(id="v"), **TALK}, "avatar: Voice found, text or an Avatar allowed"),
     ({"avatar": UploadedFile(id="f"), **TALK}, "avatar: UploadedFile found, text or an Avatar allowed"),
@@ -38,6 +38,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"avatar": "a", **TALK, "options": ["pn"]}, "options: list found, a mapping by provider allowed"),
     ({"avatar": "a", **TALK, "options": {"guiji": 3}}, "options: 'guiji' has no mapping of arguments"),
 ]
+
+
+def test_numbers_are_ids_too() -> None:
+    """Guiji numbers its avatars; what is given as a number is the text that is sent."""
+    request = VideoRequest(avatar=-292, voice=7, text="t")  # type: ignore[arg-type]
+    assert request == VideoRequest(avatar="-292", voice="7", text="t")
+    (step,) = providers.part("guiji", "generate").plan(request).steps
+    assert step.arguments["avatar"] == "-292"
 
 
 @pytest.mark.parametrize(("given", "problem"), WRONG)
