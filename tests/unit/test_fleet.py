@@ -139,7 +139,7 @@ def test_another_accounts_run_is_refused(tmp_path: Path) -> None:
             run = await at.ledger.get_run("main")
             assert run is not None
             worker._run = attrs.evolve(run, settings=attrs.evolve(run.settings, account="another"))
-            with pytest.raises(ConfigurationError, match="another account"):
+            with pytest.raises(ConfigurationError, match="account another; this is account"):
                 await worker.work(asyncio.Event())
 
     lives(main)
