@@ -22,6 +22,7 @@ from avatarkit.bulk.worktime import work_time
 from avatarkit.cli import output
 from avatarkit.cli.failures import clean
 from avatarkit.cli.invocation import Invocation
+from avatarkit.client import AsyncClient
 from avatarkit.errors import ConfigurationError, InvalidRequest
 from avatarkit.transport.shared import account_variable
 
@@ -257,10 +258,11 @@ def fleet_line(journal: str, run: Run, engine: str = "") -> str:
     return shlex.join(["avatarkit", "bulk", "worker", *place, *more, *named])
 
 
-def same_account(error: ConfigurationError, run: Run | None, account: str) -> ConfigurationError:
-    """*error* of a client of *account*, with what to do where *run* was begun with another one of the provider."""
-    if run is not None and run.settings.account != account:
-        error.hint = account_hint(run.settings.provider, run.settings.account)
+def same_account(error: ConfigurationError, run: Run | None, client: AsyncClient) -> ConfigurationError:
+    """*error* of a *client*, with what to do where *run* was begun with another account of its provider."""
+    settings = None if run is None else run.settings
+    if settings and settings.provider == client.spec.name and settings.account != client.account_id:
+        error.hint = account_hint(settings.provider, settings.account)
     return error
 
 

@@ -221,7 +221,7 @@ class Going:
             try:
                 bulk = await stack.enter_async_context(bulk)
             except ConfigurationError as error:
-                raise same_account(error, wanted.earlier, client.account_id) from None
+                raise same_account(error, wanted.earlier, client) from None
             assert bulk.run is not None
             self._invocation.ledger.going_on = self._again or command_line(wanted.journal, bulk.run)
             await self._say_begun(ledger)

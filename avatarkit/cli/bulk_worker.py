@@ -159,7 +159,7 @@ async def _fed(invocation: Invocation, wanted: Wanted) -> int:
         try:
             bulk = await stack.enter_async_context(bulk)
         except ConfigurationError as error:
-            raise same_account(error, wanted.earlier, client.account_id) from None
+            raise same_account(error, wanted.earlier, client) from None
         await keep_fleet(ledger, wanted.run)
         try:
             return await bulk.feed()
@@ -232,7 +232,7 @@ def worker(
             try:
                 await _carried(invocation, FleetWorker(client, ledger, found, carrying, options))
             except ConfigurationError as error:
-                raise same_account(error, found, client.account_id) from None
+                raise same_account(error, found, client) from None
             return await _summed_up(invocation, ledger, found.id, dsn, over=until_done)
 
     code = run(invocation, main)
