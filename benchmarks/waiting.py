@@ -94,7 +94,7 @@ async def _woken_hub(count: int) -> float:
 
     async def look(record: Any) -> None:
         nonlocal left
-        hub._put_off(record, 600.0)
+        hub._agenda.put_off(record, 600.0)
         left -= 1
         if not left:
             done.set_result(None)
@@ -102,7 +102,7 @@ async def _woken_hub(count: int) -> float:
     hub._crew._do = look
     for record in records:
         record.waiter, record.scheduled = done, True
-        hub._put_off(record, 0.2)
+        hub._agenda.put_off(record, 0.2)
     gc.collect()
     began = time.process_time()
     await done
