@@ -254,8 +254,8 @@ def read_credentials(spec: ProviderSpec, *given: str | None) -> tuple[str, ...]:
     for text in texts:
         if not text.strip().isascii() or not text.strip().isprintable():
             raise ConfigurationError(f"the credentials for {spec.title} hold characters that no token has")
-    kind = tuple if any(given) else FromEnvironment
-    return kind(text.strip() for text in texts)
+    credentials = tuple(text.strip() for text in texts)
+    return credentials if any(given) else FromEnvironment(credentials)
 
 
 def _base_url(spec: ProviderSpec, options: ClientOptions) -> str:

@@ -46,10 +46,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-_YEAR_2500 = 16_725_225_600.0
-
 if TYPE_CHECKING:
     from avatarkit.models import FailureReason, RawResponse, Ticket
+
+_YEAR_2500 = 16_725_225_600.0
 
 
 class AvatarKitError(Exception):

@@ -15,6 +15,9 @@ import attrs
 MB = 1024 * 1024
 """A vendor's "M" or "MB", read as 2**20 bytes, the larger of its two meanings."""
 
+CUT_OFF = "cut off"
+"""What ``MediaFacts.broken`` begins with where the end of a file is missing."""
+
 # Encoders round to whole frames; a clip cut at five seconds may measure 4.96.
 _SLACK_SECONDS = 0.1
 
@@ -40,7 +43,7 @@ class MediaFacts:
         audio_codec: ``aac``, ``mp3``, …
         has_video: whether there is a moving picture (cover art is none).
         has_audio: whether there is sound.
-        broken: says how the file cannot be read, when a decoder is sure of it.
+        broken: says how the file cannot be read, when that is sure; a file without its end is :data:`CUT_OFF`.
     """
 
     containers: frozenset[str] = frozenset()
@@ -112,7 +115,7 @@ class MediaRule:
     def check_facts(self, field: str, facts: MediaFacts) -> list[str]:
         """Problems of what was found inside; facts that could not be told are no problem."""
         if facts.broken:
-            whole = "a whole file" if facts.broken.startswith("cut off") else _either(self.extensions)
+            whole = "a whole file" if facts.broken.startswith(CUT_OFF) else _either(self.extensions)
             return [f"{field}: {facts.broken} found, {whole or 'a readable file'} allowed"]
         problems = []
         if self.extensions and facts.containers and not facts.containers & set(self.extensions):

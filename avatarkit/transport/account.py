@@ -9,7 +9,6 @@ import random
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import attrs
@@ -106,12 +105,6 @@ class Account:
     _engine: Engine | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        try:
-            parts = urlsplit(self.base_url)
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(f"the base URL {scrub(self.base_url)!r} is not an http(s) URL")
         self.base_url = self.base_url.rstrip("/")
         self.budget = Budget(self.clock)
         self.budget.admit(self)

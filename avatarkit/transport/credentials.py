@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from typing import TYPE_CHECKING
 
 from avatarkit.errors import AuthenticationError, AvatarKitError
 from avatarkit.protocol.outcome import repeatable
+from avatarkit.transport.watched import own
 
 if TYPE_CHECKING:
     from avatarkit.protocol.auth import Grant
@@ -41,7 +41,7 @@ class Renewal:
             try:
                 await asyncio.shield(self._task)
             except AvatarKitError as error:
-                raise copy.copy(error) from error  # to each its own: it is told what the error was about
+                raise own(error) from error.__cause__
 
     async def _renew(self, request: Request[Grant]) -> None:
         account, driver = self._account, self._driver

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from avatarkit.protocol.limits import CUT_OFF
+
 HEAD_BYTES = 4096
 """How much of a file :func:`sniff` wants to see."""
 
@@ -45,7 +47,7 @@ _MOST_SEGMENTS = 500
 _TAIL = 1 << 16
 _PIECE = 1 << 20
 _MOST_SCANNED = 64 << 20
-_NO_END = "cut off: a picture without its end"
+_NO_END = f"{CUT_OFF}: a picture without its end"
 
 
 def sniff(head: bytes) -> str:
@@ -128,8 +130,8 @@ def _lacking(seen: set[bytes]) -> str:
     if b"meta" in seen:
         return ""
     if b"moov" not in seen:
-        return "cut off or never finished: a file without index (moov)"
-    return "" if seen & _SAMPLES else "cut off: a file without sound and pictures (mdat)"
+        return f"{CUT_OFF} or never finished: a file without index (moov)"
+    return "" if seen & _SAMPLES else f"{CUT_OFF}: a file without sound and pictures (mdat)"
 
 
 def _cut_wav(read: Read, size: int) -> str:
@@ -212,7 +214,7 @@ def _jpeg_scan(read: Read, size: int) -> int | None:
 
 
 def _cut_at(size: int, whole: int, least: str = "") -> str:
-    return f"cut off: {size:,} of {least}{whole:,} bytes"
+    return f"{CUT_OFF}: {size:,} of {least}{whole:,} bytes"
 
 
 def _mpeg_audio(head: bytes) -> str:

@@ -112,5 +112,12 @@ class Watched:
             if error is None:
                 future.set_result(True)
             else:
-                # To each its own: whoever waits has it name the task that it waits for.
-                future.set_exception(copy.copy(error))
+                future.set_exception(own(error))
+
+
+def own(error: AvatarKitError) -> AvatarKitError:
+    """A copy of *error* for one of several callers, which is told what it was about there; with where it came from."""
+    copied = copy.copy(error).with_traceback(error.__traceback__)
+    copied.__cause__, copied.__context__ = error.__cause__, error.__context__
+    copied.__suppress_context__ = error.__suppress_context__
+    return copied

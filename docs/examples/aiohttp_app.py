@@ -51,9 +51,8 @@ def answer_to(error: AvatarKitError) -> tuple[dict[str, str], int]:
     elif isinstance(error, NotSent | RateLimited | TooManyRunning | DeadlineExceeded):
         status = 503
     if status > 500:
-        LOG.error(
-            "%r %s", error, getattr(error, "ticket", "")
-        )  # with a ticket client.reconcile() can ask the vendor
+        # With the ticket of a doubt client.reconcile() can ask the vendor.
+        LOG.error("%r %s", error, getattr(error, "ticket", ""))
     return {"detail": str(error)}, status
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from avatarkit import AsyncGuiji, AsyncKling, AuthenticationError, AvatarKitError
 from avatarkit.models import Kind
 from avatarkit.protocol.handle import Handle, to_token
 from avatarkit.testing import VirtualClock, run_virtual
+from avatarkit.transport.watched import own
 from avatarkit.transport.wire import WireAnswer
 
 
@@ -45,6 +48,25 @@ def test_a_list_that_is_refused_names_each_waiter_s_task() -> None:
             assert [note for note in error.__notes__ if "avk1." in note and token not in note] == []
 
     run_virtual(main)
+
+
+def test_a_copy_says_where_it_came_from() -> None:
+    """Traceback and cause are the first one's; notes are its own."""
+
+    def fails() -> None:
+        try:
+            raise OSError("the wire")
+        except OSError as cause:
+            raise AvatarKitError("no answer") from cause
+
+    with pytest.raises(AvatarKitError) as caught:
+        fails()
+    error = caught.value
+    copied = own(error)
+    copied.add_note("mine")
+    assert (copied.__cause__, copied.__traceback__) == (error.__cause__, error.__traceback__)
+    assert isinstance(copied.__cause__, OSError)
+    assert not hasattr(error, "__notes__")
 
 
 def test_a_grant_that_is_refused_is_each_caller_s_own_error() -> None:
