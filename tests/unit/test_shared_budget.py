@@ -6,39 +6,20 @@ import asyncio
 import gc
 import threading
 import weakref
-from typing import Any
 
 import pytest
+from account_house import client, slots, submit
 
 from avatarkit import (
     AsyncHiFly,
-    AsyncTask,
-    AsyncVideo,
     CapLearned,
     RateLimit,
 )
 from avatarkit.sandbox.local import AsyncSandbox
 from avatarkit.testing import VirtualClock, run_virtual
 from avatarkit.transport.shared import SharedLimiter
-from avatarkit.transport.slot_pass import PassedSlots
 
 TTS = "POST /video/create_by_tts"
-
-
-def client(box: AsyncSandbox, clock: VirtualClock, token: str = "", **options: Any) -> AsyncHiFly:
-    return AsyncHiFly(
-        token or box.token, **{"base_url": box.base_url("hifly"), "clock": clock, "seed": 1, **options}
-    )
-
-
-async def submit(hifly: AsyncHiFly) -> AsyncTask[AsyncVideo]:
-    avatar = (await hifly.avatars.list(size=1)).items[0].id
-    voice = (await hifly.voices.list(size=1, kind=2)).items[0].id
-    return await hifly.videos.create_by_tts(text="Hello", avatar=avatar, voice=voice)
-
-
-def slots(hifly: AsyncHiFly) -> PassedSlots:
-    return hifly._account.slots["works"]
 
 
 def test_a_cap_that_one_learned_is_known_to_all() -> None:
